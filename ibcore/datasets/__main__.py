@@ -1,0 +1,58 @@
+"""``python -m ibcore.datasets [NAME ...] [--standin]``: fetch what can be fetched, and tell."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+
+from ibcore.datasets import DataUnavailable, load, names, splits
+
+HEADINGS = ("name", "source", "n", "folder", "note")
+
+
+def _row(name, allow_standin):
+    """Return one line of the table; raise as `load` does."""
+    parts = [load(name, split, allow_standin=allow_standin) for split in splits(name)]
+    return (
+        name,
+        ", ".join(dict.fromkeys(part.source for part in parts)),
+        ", ".join(f"{part.split} {len(part)}" for part in parts),
+        ", ".join(dict.fromkeys(str(part.folder or "-") for part in parts)),
+        parts[0].note,
+    )
+
+
+def main(arguments=None):
+    """Fetch, print a table, and return 0 if every data set is there or has an allowed stand-in."""
+    parser = argparse.ArgumentParser(
+        prog="python -m ibcore.datasets",
+        description="Fetch data sets and say where each comes from.",
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(names())}; or all")
+    parser.add_argument("--standin", action="store_true", help="a stand-in will do")
+    options = parser.parse_args(arguments)
+    unknown = [name for name in options.names if name not in names()]
+    if unknown:
+        parser.error(f"unknown data set {unknown[0]!r}; known are {', '.join(names())}")
+
+    rows, failures = [HEADINGS], []
+    for name in options.names or names():
+        try:
+            rows.append(_row(name, options.standin))
+        except (DataUnavailable, ValueError, OSError) as failure:
+            rows.append((name, "missing", "-", "-", "see below"))
+            failures.append(f"{name}: {failure}")
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        print("  ".join(cells).rstrip())
+    for failure in failures:
+        print(f"\n{failure}", file=sys.stderr)
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    logging.getLogger("filelock").setLevel(logging.WARNING)
+    sys.exit(main())

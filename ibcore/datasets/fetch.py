@@ -1,0 +1,237 @@
+"""Fetching files so that a file under its final name is always whole and checked.
+
+Everything arrives in a temporary folder beside the target, is checked there, and is moved with
+``os.replace``. A lock lets one process fetch while others wait and then use what it brought.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock
+
+LOG = logging.getLogger("ibcore.datasets")
+CONNECT_SECONDS, READ_SECONDS = 5, 20  # for one connection, and for one silence within it
+PROGRAM_SECONDS = 180  # for one run of apt-get or dpkg-deb
+LOCK_SECONDS = 900  # for another process to finish its fetching
+RETRY_SECONDS = 60  # a source that failed is not asked again by this process within that time
+
+_TEMPORARY = ".fetching-"
+_RECORD = "SOURCE.json"
+_failed: dict[str, tuple[float, str]] = {}
+
+
+class FetchFailed(Exception):
+    """No source delivered; the message says, line by line, what each answered."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A place to fetch from.
+
+    Attributes
+    ----------
+    kind : str
+        "official" or "mirror".
+    where : str
+        In words or as an address, for people.
+    fetch : callable
+        ``fetch(files, folder)`` puts ``folder/<file>.gz`` there for each name in `files`, or
+        raises OSError, ValueError or subprocess.SubprocessError.
+    """
+
+    kind: str
+    where: str
+    fetch: Callable[[list[str], Path], None]
+
+
+def download(address):
+    """Return a fetcher of ``<address><file>.gz`` over the web."""
+
+    def fetch(files, folder):
+        from pooch import HTTPDownloader
+        from requests import ConnectionError, Timeout
+
+        get = HTTPDownloader(timeout=(CONNECT_SECONDS, READ_SECONDS), chunk_size=1 << 16)
+        for file in files:
+            try:
+                get(f"{address}{file}.gz", str(folder / f"{file}.gz"), None)
+            except (ConnectionError, Timeout) as error:  # their own words fill half a page
+                raise OSError("no connection, or it broke off") from error
+
+    return fetch
+
+
+def debian_package(package, inside):
+    """Return a fetcher of ``<inside>/<file>.gz`` from a Debian package, without root rights.
+
+    The lists of packages are fetched into the temporary folder too, so that the machine's own
+    are neither needed nor changed.
+    """
+
+    def fetch(files, folder):
+        for program in ("apt-get", "dpkg-deb"):
+            if shutil.which(program) is None:
+                raise FileNotFoundError(f"the program {program} is not on this machine")
+        lists, cache, tree = (folder / name for name in ("lists", "cache", "tree"))
+        (lists / "partial").mkdir(parents=True)
+        (cache / "archives" / "partial").mkdir(parents=True)
+        apt = ["apt-get", "--quiet"]
+        for option in (
+            f"Dir::State::Lists={lists}",
+            f"Dir::Cache={cache}",
+            f"Acquire::http::Timeout={CONNECT_SECONDS}",
+            f"Acquire::https::Timeout={CONNECT_SECONDS}",
+            "Acquire::Retries=0",
+        ):
+            apt += ["-o", option]
+        _run([*apt, "update"], folder)
+        _run([*apt, "download", package], folder)
+        for archive in folder.glob("*.deb"):
+            _run(["dpkg-deb", "-x", str(archive), str(tree)], folder)
+        for file in files:
+            os.replace(tree / inside / f"{file}.gz", folder / f"{file}.gz")
+
+    return fetch
+
+
+def _run(command, folder):
+    """Run a program in a folder; raise OSError with the last thing it said if it fails."""
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env={**os.environ, "LC_ALL": "C"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=PROGRAM_SECONDS,
+        check=False,
+    )
+    if done.returncode:
+        said = done.stderr.strip().splitlines() or ["it said nothing"]
+        if os.strerror(errno.ENOSPC) in done.stderr:
+            raise OSError(errno.ENOSPC, said[-1])
+        raise OSError(f"{command[0]} failed with status {done.returncode}: {said[-1]}")
+
+
+def missing(folder, files):
+    """Return those of `files` that are in `folder` neither as gzip nor plain."""
+    return [
+        file
+        for file in files
+        if not (folder / f"{file}.gz").is_file() and not (folder / file).is_file()
+    ]
+
+
+def locked(folder):
+    """Return the lock that guards changes in `folder`."""
+    return FileLock(folder / ".lock", timeout=LOCK_SECONDS)
+
+
+def obtain(folder, files, sources, check):
+    """Bring the files that `folder` lacks into it, from the first source that delivers.
+
+    Parameters
+    ----------
+    folder : Path
+        Made if need be.
+    files : sequence of str
+        Names without ".gz".
+    sources : sequence of Source
+        Asked in this order.
+    check : callable
+        ``check(path, file)`` raises ValueError for wrong content.
+
+    Raises
+    ------
+    FetchFailed
+        No source delivered, or the folder cannot be written.
+    OSError
+        The disk is full (errno ENOSPC or EDQUOT); nothing half-written is left.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with locked(folder):
+            for left_over in folder.glob(f"{_TEMPORARY}*"):  # of a process that was killed
+                shutil.rmtree(left_over, ignore_errors=True)
+            wanted, answers = missing(folder, files), []
+            for source in sources:
+                if not wanted:
+                    return
+                answer = _ask(source, wanted, folder, check)
+                if answer is None:
+                    return
+                answers.append(f"{source.where}: {answer}")
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise OSError(
+                error.errno,
+                f"no space left while fetching {', '.join(files)}; nothing half-written was left",
+                str(folder),
+            ) from error
+        raise FetchFailed(f"cannot fetch into {folder}: {error}") from error
+    if answers:
+        raise FetchFailed("\n".join(answers))
+
+
+def _ask(source, files, folder, check):
+    """Fetch from one source; return None, or in one line why it did not deliver."""
+    failed = _failed.get(source.where)
+    if failed and time.monotonic() - failed[0] < RETRY_SECONDS:
+        return failed[1]
+    LOG.info("fetching %s from %s", ", ".join(files), source.where)
+    temporary = Path(tempfile.mkdtemp(prefix=_TEMPORARY, dir=folder.resolve()))
+    try:
+        source.fetch(files, temporary)
+        for file in files:
+            check(temporary / f"{file}.gz", file)
+    except (OSError, ValueError, subprocess.SubprocessError) as error:
+        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        answer = " ".join(str(error).replace(f"{temporary}{os.sep}", "").split())[:300]
+        LOG.warning("%s did not deliver: %s", source.where, answer)
+        _failed[source.where] = (time.monotonic(), answer)
+        return answer
+    else:
+        _record(folder, temporary, dict.fromkeys(files, source.kind))
+        for file in files:
+            os.replace(temporary / f"{file}.gz", folder / f"{file}.gz")
+        return None
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _record(folder, temporary, kinds):
+    """Add {file: kind of source} to the record in `folder`."""
+    text = json.dumps({**_recorded(folder), **kinds}, indent=1, sort_keys=True)
+    (temporary / _RECORD).write_text(text + "\n", encoding="utf-8")
+    os.replace(temporary / _RECORD, folder / _RECORD)
+
+
+def _recorded(folder):
+    """Return the record of a folder; empty if there is none that can be read."""
+    try:
+        record = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def recorded_source(folder, files):
+    """Return "official" or "mirror" if `obtain` brought all these files, else "local"."""
+    record = _recorded(folder)
+    kinds = {record.get(file) for file in files}
+    if kinds == {"official"}:
+        return "official"
+    return "mirror" if kinds <= {"official", "mirror"} else "local"
