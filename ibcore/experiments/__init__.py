@@ -1,0 +1,1 @@
+"""One module per family of experiment: a config dataclass and ``run(config, seed, ...)``."""

@@ -1,0 +1,250 @@
+"""Information planes: train replicas of a classifier and measure its layers on the way."""
+
+import dataclasses
+import functools
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from ibcore import datasets, models
+from ibcore.recording import InformationRecorder, bounds, schedule
+from ibcore.seeds import derived_seed
+from ibcore.training import Checkpoint, fit
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """One setting of the experiment; the values come from a profile.
+
+    Attributes
+    ----------
+    dataset : str
+        Name for ``ibcore.datasets.load``.
+    allow_standin : bool or "only"
+        See ``ibcore.datasets.load``.
+    n_train, n_test : int or None
+        Sizes of a data set that has a training and a test part; None takes all.
+    train_fraction : float or None
+        For a data set without parts: share of the samples that is trained on, drawn anew for
+        every seed; the others are the test samples.
+    permute_labels : bool
+        Null model: labels shuffled among the samples.
+    model : str
+        Name for ``ibcore.models.build``.
+    model_options : mapping
+        Options of that model.
+    replicas : int
+        Seeds trained together: seed, seed + 1, ...
+    epochs, batch_size, optimiser, learning_rate, momentum
+        See ``ibcore.training.fit``; ``batch_size`` None is full batch.
+    schedule, schedule_points
+        See ``ibcore.recording.schedule``.
+    estimators : tuple of mappings
+        See ``ibcore.recording.InformationRecorder``.
+    measured_sets : tuple of {"all", "train", "test"}
+    threads : int
+        Processor threads; part of the configuration because sums depend on it in the last digit.
+    device : {"cpu", "cuda", "auto"}
+        "auto" takes a GPU when there is one.
+    """
+
+    dataset: str
+    model: str
+    model_options: Mapping
+    epochs: int
+    estimators: tuple[Mapping, ...]
+    learning_rate: float
+    optimiser: str = "adam"
+    momentum: float = 0.0
+    batch_size: int | None = None
+    replicas: int = 1
+    schedule: str = "logarithmic"
+    schedule_points: int = 50
+    measured_sets: tuple[str, ...] = ("all",)
+    n_train: int | None = None
+    n_test: int | None = None
+    train_fraction: float | None = None
+    permute_labels: bool = False
+    allow_standin: bool | str = False
+    threads: int = 1
+    device: str = "cpu"
+
+    def __post_init__(self):
+        unknown = set(self.measured_sets) - {"all", "train", "test"}
+        if unknown or not self.measured_sets:
+            raise ValueError(f"measured_sets are all, train or test, got {self.measured_sets}")
+        if self.replicas < 1:
+            raise ValueError(f"replicas must be positive, got {self.replicas}")
+        if self.threads < 1:
+            raise ValueError(f"threads must be positive, got {self.threads}")
+        if self.device not in ("cpu", "cuda", "auto"):
+            raise ValueError(f"device must be cpu, cuda or auto, got {self.device!r}")
+        if self.train_fraction is not None and not 0 < self.train_fraction < 1:
+            raise ValueError(f"train_fraction must lie in (0, 1), got {self.train_fraction}")
+
+
+def device_name(config: Config) -> str:
+    """Where ``config`` is computed, in words."""
+    device = _device(config)
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
+
+
+def _device(config: Config) -> torch.device:
+    if config.device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(config.device)
+
+
+@dataclasses.dataclass(frozen=True)
+class Samples:
+    """All samples of one setting: the training part first if the data set has parts."""
+
+    X: np.ndarray
+    Y: np.ndarray
+    classes: tuple[str, ...]
+    n_train: int | None
+    label: str
+    source: str
+    note: str
+    fingerprint: str
+
+
+@functools.lru_cache(maxsize=4)
+def _load(dataset: str, allow_standin, parts: tuple[tuple[str, int | None], ...]) -> Samples:
+    loaded = [datasets.load(dataset, part, n=n, allow_standin=allow_standin) for part, n in parts]
+    first = loaded[0]
+    return Samples(
+        X=np.concatenate([part.X for part in loaded]),
+        Y=np.concatenate([part.Y for part in loaded]),
+        classes=first.classes,
+        n_train=len(first) if len(loaded) > 1 else None,
+        label=first.label,
+        source=first.source,
+        note=first.note,
+        fingerprint="-".join(part.fingerprint for part in loaded),
+    )
+
+
+def load(config: Config) -> Samples:
+    """The samples of ``config``; errors as in ``ibcore.datasets.load``."""
+    if config.train_fraction is None:
+        parts = (("train", config.n_train), ("test", config.n_test))
+    else:
+        parts = (("all", config.n_train),)
+    return _load(config.dataset, config.allow_standin, parts)
+
+
+def _split(config: Config, n: int, seeds: list[int], n_train: int | None):
+    """Training and test rows of every replica, two integer tensors (replicas, .)."""
+    if config.train_fraction is None:
+        rows = torch.arange(n).expand(len(seeds), -1)
+    else:
+        n_train = round(n * config.train_fraction)
+        orders = [
+            np.random.default_rng(derived_seed(seed, "split")).permutation(n) for seed in seeds
+        ]
+        rows = torch.from_numpy(np.stack(orders))
+    if not 0 < n_train < n:
+        raise ValueError(f"{n_train} of {n} samples for training leave no training or test samples")
+    return rows[:, :n_train], rows[:, n_train:]
+
+
+def _labels(config: Config, Y: np.ndarray, seed: int) -> torch.Tensor:
+    if config.permute_labels:
+        Y = np.random.default_rng(derived_seed(seed, "labels")).permutation(Y)
+    return torch.from_numpy(np.ascontiguousarray(Y))
+
+
+def run(
+    config: Config,
+    seed: int,
+    dataset: Samples | None = None,
+    *,
+    checkpoint: Path | None = None,
+    name: str = "information plane",
+) -> dict[str, pd.DataFrame]:
+    """Train the replicas of one setting and measure their layers.
+
+    Parameters
+    ----------
+    config : Config
+    seed : int
+        Seed of the first replica.
+    dataset : Samples, optional
+        What ``load(config)`` gave; loaded if not given.
+    checkpoint : path, optional
+        File that lets an interrupted run go on.
+    name : str
+        Text of the progress bar.
+
+    Returns
+    -------
+    dict of DataFrame
+        ``measurements``: seed, epoch, set, layer, layer_index, estimator, parameter, I_XT, I_TY
+        (bits). ``history``: seed, epoch, loss (nats) and accuracy on training and test samples.
+        ``bounds``: set, n, distinct, ceiling_X, ceiling_Y (bits); they are those of the first
+        replica where the sets differ between replicas.
+
+    Raises
+    ------
+    ValueError
+        When the split leaves no training or no test samples; when an activation is not finite.
+    """
+    dataset = load(config) if dataset is None else dataset
+    device = _device(config)
+    seeds = list(range(seed, seed + config.replicas))
+    inputs = torch.from_numpy(dataset.X).to(device)
+    labels = _labels(config, dataset.Y, seed).to(device)
+    train_rows, test_rows = _split(config, len(inputs), seeds, dataset.n_train)
+    rows = {"all": torch.arange(len(inputs)), "train": train_rows, "test": test_rows}
+    sets = {part: rows[part] for part in config.measured_sets}
+    networks = [
+        models.build(
+            config.model,
+            num_classes=len(dataset.classes),
+            seed=derived_seed(s, "weights"),
+            **config.model_options,
+        )
+        for s in seeds
+    ]
+    layers = networks[0].measured_layers
+    recorder = InformationRecorder(
+        inputs,
+        labels,
+        sets=sets,
+        train_rows=train_rows,
+        test_rows=test_rows,
+        seeds=seeds,
+        epochs=schedule(config.schedule, config.epochs, points=config.schedule_points),
+        estimators=config.estimators,
+        layers=layers,
+        softmax=layers[-1],
+    )
+    fit(
+        networks,
+        inputs,
+        labels,
+        rows=train_rows,
+        seeds=seeds,
+        epochs=config.epochs,
+        batch_size=config.batch_size,
+        optimiser=config.optimiser,
+        learning_rate=config.learning_rate,
+        momentum=config.momentum,
+        callbacks=[recorder],
+        checkpoint=Checkpoint(checkpoint) if checkpoint else None,
+        description=name,
+        device=device,
+    )
+    limits = []
+    for part, chosen in sets.items():
+        first = chosen[0] if chosen.dim() == 2 else chosen
+        limits.append({"set": part, **bounds(inputs[first], labels[first])})
+    return {
+        "measurements": pd.DataFrame(recorder.measurements),
+        "history": pd.DataFrame(recorder.history),
+        "bounds": pd.DataFrame(limits),
+    }

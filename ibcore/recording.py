@@ -1,0 +1,410 @@
+"""What is measured, on which layers, at which epochs: one tidy row per measurement."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+from ibcore.estimators import (
+    Information,
+    binned_information,
+    count_distinct,
+    discrete_entropy,
+    kde_information_bounds,
+)
+from ibcore.training import Callback, Replicas
+
+# ---------------------------------------------------------------- epochs
+
+
+def _ibsgd(epoch: int) -> bool:
+    if epoch < 20:
+        return True
+    if epoch < 100:
+        return epoch % 5 == 0
+    return epoch % 20 == 0 if epoch < 2000 else epoch % 100 == 0
+
+
+def _ib_on_cnn(epoch: int) -> bool:
+    if epoch < 10:
+        return epoch % 2 == 0
+    if epoch < 50:
+        return (epoch + 1) % 5 == 0
+    return (epoch + 1) % 50 == 0 if epoch < 200 else (epoch + 1) % 500 == 0
+
+
+def _after(rule: Callable[[int], bool], epochs: int) -> set[int]:
+    """Epochs whose end a zero-based ``rule`` selects, counted as epochs done."""
+    return {epoch + 1 for epoch in range(epochs) if rule(epoch)}
+
+
+def _idnns(epochs: int) -> set[int]:
+    """Logarithmic snapshots taken at the start of zero-based epochs."""
+    return {int(e) - 1 for e in np.logspace(0, np.log2(epochs), 400, base=2.0)} if epochs else set()
+
+
+def _logarithmic(epochs: int, points: int) -> set[int]:
+    return {round(float(e)) for e in np.geomspace(1, epochs, points)} if epochs else set()
+
+
+SCHEDULES = ("every", "logarithmic", "ibsgd", "idnns", "ib_on_cnn")
+
+
+def schedule(name: str, epochs: int, *, points: int = 50) -> list[int]:
+    """Epochs at which something is recorded; 0 is the initialisation and ``epochs`` the last.
+
+    Parameters
+    ----------
+    name : str
+        ``"every"``; ``"logarithmic"`` with ``points`` epochs evenly spaced in log(epoch) before
+        rounding; or the snapshots of a public program: ``"ibsgd"`` (211 in 10,000 epochs, at the
+        end of an epoch), ``"idnns"`` (274 in 8,000, at the start of an epoch), ``"ib_on_cnn"``
+        (36 in 10,000, at the end of an epoch). The programs count epochs from 0 and take no
+        snapshot of the initial weights; here epoch 0 and the last epoch are always added.
+    epochs : int
+        Length of the training.
+    points : int
+        Used by ``"logarithmic"`` only.
+
+    Returns
+    -------
+    list of int
+        Strictly increasing numbers of finished epochs.
+
+    Raises
+    ------
+    ValueError
+        For an unknown name, negative ``epochs`` or fewer than one point.
+
+    Examples
+    --------
+    >>> schedule("every", 3)
+    [0, 1, 2, 3]
+    >>> schedule("logarithmic", 100, points=3)
+    [0, 1, 10, 100]
+    >>> len(set(schedule("ibsgd", 10_000)) - {0, 10_000})
+    211
+    >>> len(set(schedule("ib_on_cnn", 10_000)) - {0})
+    36
+    """
+    if name not in SCHEDULES:
+        raise ValueError(f"unknown schedule {name!r}; known: {', '.join(SCHEDULES)}")
+    if epochs < 0:
+        raise ValueError(f"epochs must not be negative, got {epochs}")
+    if points < 1:
+        raise ValueError(f"points must be at least 1, got {points}")
+    chosen = {
+        "every": lambda: set(range(epochs)),
+        "logarithmic": lambda: _logarithmic(epochs, points),
+        "ibsgd": lambda: _after(_ibsgd, epochs),
+        "idnns": lambda: _idnns(epochs),
+        "ib_on_cnn": lambda: _after(_ib_on_cnn, epochs),
+    }[name]()
+    return sorted(chosen | {0, epochs})
+
+
+# ---------------------------------------------------------------- activations
+
+
+@contextmanager
+def evaluation_mode(model: nn.Module) -> Iterator[None]:
+    """The model in evaluation mode and without gradients; every module's mode comes back after."""
+    modes = {module: module.training for module in model.modules()}
+    try:
+        model.eval()
+        with torch.no_grad():
+            yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+
+
+def record_activations(
+    model: nn.Module,
+    inputs: torch.Tensor,
+    layers: Sequence[str],
+    *,
+    chunk_size: int = 2000,
+    softmax: str | None = None,
+) -> dict[str, torch.Tensor]:
+    """Outputs of chosen layers, for all inputs, in evaluation mode.
+
+    The outputs are copied when they appear, so that a later in-place operation cannot change them.
+    The model is left as it was found: mode, hooks, gradients.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        Any network.
+    inputs : tensor (n, ...)
+        On the model's device. They pass in chunks, only the recorded layers are kept.
+    layers : sequence of str
+        Names as in ``model.named_modules()``.
+    chunk_size : int
+        Inputs per forward pass.
+    softmax : str, optional
+        One of ``layers`` whose output is turned into class probabilities; the documents look at
+        the output layer after its softmax, while networks here return logits.
+
+    Returns
+    -------
+    dict
+        Layer name to tensor (n, ...), in the order of ``layers``.
+
+    Raises
+    ------
+    ValueError
+        For a layer that the model does not have (its layers are listed) or that was not used in
+        the forward pass, no inputs, or a non-positive chunk size.
+    """
+    modules = {name: module for name, module in model.named_modules() if name}
+    for layer in (*layers, *([softmax] if softmax else [])):
+        if layer not in modules:
+            raise ValueError(f"unknown layer {layer!r}; layers of the model: {', '.join(modules)}")
+    if len(inputs) == 0:
+        raise ValueError("no inputs to record")
+    if chunk_size < 1:
+        raise ValueError(f"chunk_size must be positive, got {chunk_size}")
+
+    recorded: dict[str, torch.Tensor] = {}
+    position = 0
+
+    def keep(name):
+        def hook(module, args, output):
+            if name == softmax:
+                output = functional.softmax(output, dim=1)
+            if name not in recorded:
+                recorded[name] = output.new_empty((len(inputs), *output.shape[1:]))
+            recorded[name][position : position + len(output)] = output
+
+        return hook
+
+    handles = [modules[layer].register_forward_hook(keep(layer)) for layer in layers]
+    try:
+        with evaluation_mode(model):
+            for chunk in inputs.split(chunk_size):
+                model(chunk)
+                position += len(chunk)
+    finally:
+        for handle in handles:
+            handle.remove()
+    unused = [layer for layer in layers if layer not in recorded]
+    if unused:
+        raise ValueError(f"layers not used in the forward pass: {', '.join(unused)}")
+    return {layer: recorded[layer] for layer in layers}
+
+
+# ---------------------------------------------------------------- estimators by name
+
+
+def _binning(T, Y, *, bin_width) -> dict[str, Information]:
+    return {"binning": binned_information(T, Y, bin_width=bin_width)}
+
+
+def _kde(T, Y, *, noise_variance) -> dict[str, Information]:
+    upper, lower = kde_information_bounds(T, Y, noise_variance=noise_variance)
+    return {"KDE upper": upper, "KDE lower": lower}
+
+
+_ESTIMATORS = {"binning": (_binning, "bin_width"), "kde": (_kde, "noise_variance")}
+
+
+def measure(T, Y, estimators: Iterable[Mapping]) -> list[dict]:
+    """Information of one layer by several estimators, as rows.
+
+    Parameters
+    ----------
+    T : tensor or array (n, ...)
+        Activations.
+    Y : tensor or array (n,)
+        Labels.
+    estimators : iterable of mappings
+        ``{"estimator": "binning", "bin_width": 0.07}`` or
+        ``{"estimator": "kde", "noise_variance": 1e-3}`` (two rows, upper and lower bound).
+
+    Returns
+    -------
+    list of dict
+        Columns ``estimator``, ``parameter``, ``I_XT``, ``I_TY`` (bits).
+
+    Raises
+    ------
+    ValueError
+        For an unknown estimator or parameter, and whatever the estimators refuse.
+
+    Examples
+    --------
+    >>> measure(np.array([[0.1], [0.9]]), np.array([0, 1]),
+    ...         [{"estimator": "binning", "bin_width": 0.5}])
+    [{'estimator': 'binning', 'parameter': 0.5, 'I_XT': 1.0, 'I_TY': 1.0}]
+    """
+    rows = []
+    for given in estimators:
+        options = dict(given)
+        name = options.pop("estimator", None)
+        if name not in _ESTIMATORS:
+            raise ValueError(f"unknown estimator {name!r}; known: {', '.join(_ESTIMATORS)}")
+        function, parameter = _ESTIMATORS[name]
+        if set(options) != {parameter}:
+            raise ValueError(f"{name} takes {parameter}, got {sorted(options)}")
+        for label, value in function(T, Y, **options).items():
+            rows.append(
+                {
+                    "estimator": label,
+                    "parameter": options[parameter],
+                    "I_XT": value.I_XT,
+                    "I_TY": value.I_TY,
+                }
+            )
+    return rows
+
+
+def bounds(inputs: torch.Tensor, labels: torch.Tensor) -> dict[str, float]:
+    """Limits that no estimate of a deterministic layer can honestly exceed.
+
+    ``ceiling_X`` = log2 of the number of distinct inputs (repeats lower it) and ``ceiling_Y`` =
+    H(Y) of the labels of this very set, both in bits, with ``n`` and ``distinct``.
+    """
+    distinct = count_distinct(inputs)
+    return {
+        "n": len(inputs),
+        "distinct": distinct,
+        "ceiling_X": float(np.log2(distinct)),
+        "ceiling_Y": discrete_entropy(labels),
+    }
+
+
+# ---------------------------------------------------------------- during training
+
+
+class InformationRecorder(Callback):
+    """Measures every chosen layer of every replica at the epochs of a schedule.
+
+    Parameters
+    ----------
+    inputs, labels : tensors (N, ...) and (N,)
+        All data, on the device of the replicas.
+    sets : mapping
+        Name of an evaluated set to the integer tensor of its rows, or, where the sets differ
+        between replicas, to a tensor (replicas, n).
+    train_rows, test_rows : integer tensors (replicas, n)
+        Rows whose loss and accuracy go into ``history``.
+    seeds : sequence of int
+        Written into the rows.
+    epochs : sequence of int
+        When to measure.
+    estimators : sequence of mappings
+        See ``measure``. An estimator may be limited to some epochs with ``"every": m``: then only
+        each m-th scheduled epoch and the last are measured with it.
+    layers : sequence of str
+    softmax : str, optional
+        See ``record_activations``.
+
+    Raises
+    ------
+    ValueError
+        For ``every`` below 1; later, while training, for activations that are not finite (naming
+        seed, epoch, set and layer) and whatever else ``measure`` refuses.
+
+    Attributes
+    ----------
+    measurements : list of dict
+        ``seed, epoch, set, layer, layer_index, estimator, parameter, I_XT, I_TY``.
+    history : list of dict
+        ``seed, epoch, train_loss, train_accuracy, test_loss, test_accuracy`` (loss in nats).
+    """
+
+    def __init__(
+        self,
+        inputs: torch.Tensor,
+        labels: torch.Tensor,
+        *,
+        sets: Mapping[str, torch.Tensor],
+        train_rows: torch.Tensor,
+        test_rows: torch.Tensor,
+        seeds: Sequence[int],
+        epochs: Sequence[int],
+        estimators: Sequence[Mapping],
+        layers: Sequence[str],
+        softmax: str | None = None,
+        chunk_size: int = 2000,
+    ):
+        self._inputs, self._labels = inputs, labels
+        self._sets = sets
+        self._train_rows, self._test_rows = train_rows, test_rows
+        self._seeds = list(seeds)
+        self._order = {epoch: i for i, epoch in enumerate(epochs)}
+        self._last = max(epochs)
+        self._estimators = [dict(spec) for spec in estimators]
+        for spec in self._estimators:
+            if spec.get("every", 1) < 1:
+                raise ValueError(f"every must be at least 1, got {spec['every']}")
+        self._layers, self._softmax = list(layers), softmax
+        self._chunk_size = chunk_size
+        self.measurements: list[dict] = []
+        self.history: list[dict] = []
+
+    def _estimators_at(self, epoch: int) -> list[dict]:
+        chosen = []
+        for spec in self._estimators:
+            options = dict(spec)
+            every = options.pop("every", 1)
+            if self._order[epoch] % every == 0 or epoch == self._last:
+                chosen.append(options)
+        return chosen
+
+    def on_epoch(self, epoch: int, replicas: Replicas) -> None:
+        """Append the rows of this epoch, if it is one to record."""
+        if epoch not in self._order:
+            return
+        for index, seed in enumerate(self._seeds):
+            self._record(epoch, index, seed, replicas.network(index))
+
+    def _record(self, epoch: int, index: int, seed: int, model: nn.Module) -> None:
+        self._record_history(epoch, index, seed, model)
+        estimators = self._estimators_at(epoch)
+        for name, rows in self._sets.items():
+            rows = rows[index] if rows.dim() == 2 else rows
+            labels = self._labels[rows]
+            activations = record_activations(
+                model,
+                self._inputs[rows],
+                self._layers,
+                chunk_size=self._chunk_size,
+                softmax=self._softmax,
+            )
+            for number, (layer, T) in enumerate(activations.items()):
+                where = {"seed": seed, "epoch": epoch, "set": name, "layer": layer}
+                try:
+                    measured = measure(T, labels, estimators)
+                except ValueError as error:
+                    raise ValueError(
+                        f"seed {seed}, epoch {epoch}, {name} set, layer {layer}: {error}"
+                    ) from error
+                for row in measured:
+                    self.measurements.append({**where, "layer_index": number, **row})
+
+    def _record_history(self, epoch: int, index: int, seed: int, model: nn.Module) -> None:
+        row = {"seed": seed, "epoch": epoch}
+        for name, rows in (("train", self._train_rows[index]), ("test", self._test_rows[index])):
+            labels = self._labels[rows]
+            logits = self._logits(model, self._inputs[rows])
+            row[f"{name}_loss"] = functional.cross_entropy(logits, labels).item()
+            row[f"{name}_accuracy"] = (logits.argmax(1) == labels).double().mean().item()
+        self.history.append(row)
+
+    def _logits(self, model: nn.Module, inputs: torch.Tensor) -> torch.Tensor:
+        with evaluation_mode(model):
+            return torch.cat([model(chunk) for chunk in inputs.split(self._chunk_size)])
+
+    def state_dict(self) -> dict:
+        """The rows recorded so far."""
+        return {"measurements": self.measurements, "history": self.history}
+
+    def load_state_dict(self, state: dict) -> None:
+        """Take back the rows of an interrupted training."""
+        self.measurements = list(state["measurements"])
+        self.history = list(state["history"])

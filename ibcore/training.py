@@ -1,0 +1,333 @@
+"""The one training loop.
+
+It always trains *replicas*: several networks of one architecture that differ in their seed. Small
+fully connected networks are stacked and trained as one batched computation, because one of them
+leaves a processor idle; other networks are taken one after the other inside each step. Either way
+the loop, its callbacks and its checkpoints are the same, and no step waits for a value from the
+device.
+"""
+
+import copy
+import hashlib
+import io
+import os
+import pickle
+import time
+import warnings
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.nn import functional
+from tqdm import tqdm
+
+from ibcore.seeds import derived_seed
+
+
+class Replicas:
+    """Networks of one architecture, trained together.
+
+    Parameters
+    ----------
+    models : sequence of torch.nn.Module
+        One network per seed. If their class says ``stackable = True`` the weights are stacked
+        along a new first dimension, otherwise the networks are kept as they are.
+    device : str or torch.device
+    """
+
+    def __init__(self, models: Sequence[nn.Module], device="cpu"):
+        if not models:
+            raise ValueError("at least one model is needed, got none")
+        self.device = torch.device(device)
+        self.stacked = all(getattr(model, "stackable", False) for model in models)
+        self._models = [model.to(self.device) for model in models]
+        if self.stacked:
+            if len({str(model) for model in self._models}) > 1:
+                raise ValueError("the models differ in architecture and cannot be stacked")
+            self._skeleton = copy.deepcopy(self._models[0])
+            per_model = [dict(model.named_parameters()) for model in self._models]
+            self._parameters = {
+                name: torch.stack([named[name].detach() for named in per_model]).requires_grad_()
+                for name in per_model[0]
+            }
+
+    def __len__(self) -> int:
+        return len(self._models)
+
+    def parameters(self) -> list[nn.Parameter]:
+        """All trainable tensors, for an optimiser."""
+        if self.stacked:
+            return list(self._parameters.values())
+        return [parameter for model in self._models for parameter in model.parameters()]
+
+    def backward(self, inputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Add the gradients of every replica's mean cross-entropy on its own batch.
+
+        ``inputs`` (replicas, batch, ...), ``labels`` (replicas, batch); returns the losses
+        (replicas,) in nats, on the device.
+        """
+        if self.stacked:
+            logits = torch.func.functional_call(self._skeleton, self._parameters, (inputs,))
+            losses = functional.cross_entropy(
+                logits.flatten(0, 1), labels.flatten(), reduction="none"
+            )
+            losses = losses.view(labels.shape).mean(1)
+            losses.sum().backward()
+            return losses.detach()
+        losses = []
+        for model, batch, targets in zip(self._models, inputs, labels, strict=True):
+            loss = functional.cross_entropy(model(batch), targets)
+            loss.backward()
+            losses.append(loss.detach())
+        return torch.stack(losses)
+
+    def network(self, index: int) -> nn.Module:
+        """Replica ``index`` as an ordinary network with its present weights."""
+        model = self._models[index]
+        if self.stacked:
+            with torch.no_grad():
+                for name, parameter in model.named_parameters():
+                    parameter.copy_(self._parameters[name][index])
+        return model
+
+    def train(self) -> None:
+        """Put every network into training mode."""
+        for model in self._models:
+            model.train()
+
+    def state_dict(self) -> dict:
+        """Everything that training changes."""
+        if self.stacked:
+            return {name: value.detach() for name, value in self._parameters.items()}
+        return {str(i): model.state_dict() for i, model in enumerate(self._models)}
+
+    def load_state_dict(self, state: dict) -> None:
+        """Take back what ``state_dict`` gave."""
+        if self.stacked:
+            with torch.no_grad():
+                for name, value in self._parameters.items():
+                    value.copy_(state[name])
+        else:
+            for i, model in enumerate(self._models):
+                model.load_state_dict(state[str(i)])
+
+
+class Callback:
+    """Something that looks at (or acts on) the replicas after an epoch.
+
+    ``on_epoch`` is called at epoch 0 (initialisation) and after every epoch. What it remembers goes
+    into checkpoints through ``state_dict``, which may hold only tensors, numbers, strings, lists
+    and dictionaries.
+    """
+
+    def on_epoch(self, epoch: int, replicas: Replicas) -> None:
+        """Look at the replicas after ``epoch`` epochs."""
+
+    def state_dict(self) -> dict:
+        """What a resumed run needs to go on."""
+        return {}
+
+    def load_state_dict(self, state: dict) -> None:
+        """Take back what ``state_dict`` gave."""
+
+
+class Checkpoint:
+    """One file that holds a training in progress, replaced atomically at most every few seconds.
+
+    The file starts with the SHA-256 of the rest; a truncated or altered file is removed with a
+    warning and the training starts from the beginning. Only tensors and plain values are read back
+    (``weights_only``), never code; a file that asks for more counts as altered.
+    """
+
+    def __init__(self, path: Path, *, every_seconds: float = 30.0):
+        self.path = Path(path)
+        self.every_seconds = every_seconds
+        self._last = time.monotonic()
+
+    def due(self) -> bool:
+        """Whether enough time has passed since the last one."""
+        return time.monotonic() - self._last >= self.every_seconds
+
+    def save(self, state: dict) -> None:
+        """Write ``state``."""
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        payload = buffer.getvalue()
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = self.path.with_name(f"{self.path.name}.{os.getpid()}.tmp")
+        try:
+            temporary.write_bytes(hashlib.sha256(payload).digest() + payload)
+            os.replace(temporary, self.path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        self._last = time.monotonic()
+
+    def load(self) -> dict | None:
+        """The saved state, or None when there is none that can be trusted."""
+        if not self.path.exists():
+            return None
+        content = self.path.read_bytes()
+        if hashlib.sha256(content[32:]).digest() == content[:32]:
+            with suppress(RuntimeError, EOFError, pickle.UnpicklingError):
+                return torch.load(io.BytesIO(content[32:]), weights_only=True)
+        warnings.warn(f"checkpoint {self.path.name} is damaged; training starts anew", stacklevel=2)
+        self.remove()
+        return None
+
+    def remove(self) -> None:
+        """Delete the file, if there is one."""
+        self.path.unlink(missing_ok=True)
+
+
+def make_optimiser(
+    name: str, parameters, *, learning_rate: float, momentum: float = 0.0
+) -> torch.optim.Optimizer:
+    """``"adam"`` (with the 1e-7 that Keras adds to the root) or ``"sgd"``.
+
+    Both work element by element, so that stacked replicas take the same steps as separate ones.
+    """
+    if not learning_rate > 0:
+        raise ValueError(f"learning_rate must be positive, got {learning_rate}")
+    if name == "adam":
+        return torch.optim.Adam(parameters, lr=learning_rate, eps=1e-7, fused=True)
+    if name == "sgd":
+        return torch.optim.SGD(parameters, lr=learning_rate, momentum=momentum, fused=True)
+    raise ValueError(f"unknown optimiser {name!r}; known: adam, sgd")
+
+
+def _check(inputs, labels, rows, seeds, models, epochs, batch_size):
+    if len(inputs) == 0:
+        raise ValueError("the training data are empty")
+    if len(inputs) != len(labels):
+        raise ValueError(f"{len(inputs)} inputs but {len(labels)} labels")
+    if not torch.isfinite(inputs).all():
+        raise ValueError("the inputs hold NaN or infinite values")
+    if not len(models) == len(seeds) == len(rows):
+        raise ValueError(f"{len(models)} models, {len(seeds)} seeds and {len(rows)} sets of rows")
+    if rows.shape[1] == 0:
+        raise ValueError("no training rows")
+    if epochs < 0:
+        raise ValueError(f"epochs must not be negative, got {epochs}")
+    if batch_size is not None and batch_size < 1:
+        raise ValueError(f"batch_size must be positive or None (full batch), got {batch_size}")
+
+
+def fit(
+    models: Sequence[nn.Module],
+    inputs: torch.Tensor,
+    labels: torch.Tensor,
+    *,
+    epochs: int,
+    seeds: Sequence[int],
+    rows: torch.Tensor | None = None,
+    batch_size: int | None = None,
+    optimiser: str = "adam",
+    learning_rate: float = 1e-3,
+    momentum: float = 0.0,
+    callbacks: Sequence[Callback] = (),
+    checkpoint: Checkpoint | None = None,
+    description: str = "training",
+    device="cpu",
+) -> Replicas:
+    """Train several networks of one architecture with cross-entropy.
+
+    Parameters
+    ----------
+    models : sequence of torch.nn.Module
+        One per seed, already initialised; they are trained in place.
+    inputs, labels : tensors (n, ...) and (n,)
+        All data, moved to the device once.
+    epochs : int
+        Epoch 0 is the initialisation; callbacks see epochs 0 ... ``epochs``.
+    seeds : sequence of int
+        Seed of each network's own order of samples.
+    rows : integer tensor (replicas, n_train), optional
+        Rows that each network is trained on; all rows by default.
+    batch_size : int or None
+        None takes all training rows in every step (full batch, in fixed order). The last batch of
+        an epoch may be smaller.
+    optimiser, learning_rate, momentum
+        See ``make_optimiser``.
+    callbacks : sequence of Callback
+    checkpoint : Checkpoint, optional
+        Written while training, read at the start: an interrupted training goes on and ends with
+        the same numbers. It is removed by whoever stores the result.
+    description : str
+        Text of the progress bar.
+
+    Returns
+    -------
+    Replicas
+
+    Raises
+    ------
+    ValueError
+        For empty or non-finite inputs, lengths that differ, a negative number of epochs, a
+        non-positive batch size or learning rate, an unknown optimiser, stacked models that differ
+        in architecture.
+    """
+    if rows is None:
+        rows = torch.arange(len(inputs)).expand(len(models), -1)
+    _check(inputs, labels, rows, seeds, models, epochs, batch_size)
+    replicas = Replicas(models, device)
+    inputs, labels = inputs.to(device), labels.to(device)
+    steps = make_optimiser(
+        optimiser, replicas.parameters(), learning_rate=learning_rate, momentum=momentum
+    )
+    generators = [torch.Generator().manual_seed(derived_seed(seed, "order")) for seed in seeds]
+    start = 0
+    state = checkpoint.load() if checkpoint else None
+    if state is not None:
+        replicas.load_state_dict(state["replicas"])
+        steps.load_state_dict(state["optimiser"])
+        for generator, saved in zip(generators, state["generators"], strict=True):
+            generator.set_state(saved)
+        torch.set_rng_state(state["global_generator"])
+        for callback, saved in zip(callbacks, state["callbacks"], strict=True):
+            callback.load_state_dict(saved)
+        start = state["epoch"] + 1
+
+    with tqdm(
+        total=epochs,
+        initial=max(start - 1, 0),
+        desc=description,
+        unit="epoch",
+        mininterval=1.0,
+        leave=False,
+    ) as bar:
+        for epoch in range(start, epochs + 1):
+            if epoch > 0:
+                replicas.train()
+                _train_epoch(replicas, steps, inputs, labels, rows, generators, batch_size)
+                bar.update()
+            for callback in callbacks:
+                callback.on_epoch(epoch, replicas)
+            if checkpoint and epoch < epochs and checkpoint.due():
+                checkpoint.save(
+                    {
+                        "epoch": epoch,
+                        "replicas": replicas.state_dict(),
+                        "optimiser": steps.state_dict(),
+                        "generators": [generator.get_state() for generator in generators],
+                        "global_generator": torch.get_rng_state(),
+                        "callbacks": [callback.state_dict() for callback in callbacks],
+                    }
+                )
+    for index in range(len(replicas)):
+        replicas.network(index)  # stacked weights go back into the models that were given
+    return replicas
+
+
+def _train_epoch(replicas, steps, inputs, labels, rows, generators, batch_size):
+    n = rows.shape[1]
+    order = rows
+    if batch_size is not None and batch_size < n:
+        shuffled = [torch.randperm(n, generator=generator) for generator in generators]
+        order = torch.gather(rows, 1, torch.stack(shuffled))
+    order = order.to(inputs.device)
+    for batch in order.split(batch_size or n, dim=1):
+        steps.zero_grad(set_to_none=True)
+        replicas.backward(inputs[batch], labels[batch])
+        steps.step()
