@@ -1,0 +1,178 @@
+"""What a notebook of the compendium needs around its story: figures, tables, claims, sliders.
+
+A ``Chapter`` writes into ``figures/<profile>/<notebook>/`` and keeps a manifest of captions there,
+from which ``ibcore.reproduce index`` makes the overview. Data that stand in for others are named on
+every figure, table and verdict.
+"""
+
+import dataclasses
+import io
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.figure import Figure
+
+from ibcore import claims, plotting, profiles, results
+from ibcore.sweep import Sweep
+
+
+class Chapter:
+    """The outputs of one notebook in one profile.
+
+    Parameters
+    ----------
+    notebook : str
+        Name of the notebook without ending, such as ``"01_szt_saxe"``.
+    profile : str
+    seed : int
+        First seed, written into the manifest.
+
+    Raises
+    ------
+    ValueError
+        For an unknown profile or a notebook without section in it.
+    """
+
+    def __init__(self, notebook: str, profile: str, seed: int = 0):
+        self.values = profiles.section(profile, notebook)
+        self.notebook, self.profile, self.seed = notebook, profile, seed
+        self.folder = results.figures_folder(profile, notebook)
+        self._entries: list[dict] = []
+        self._standin = ""
+        self._data = ""
+        plotting.use_style()
+
+    def configs(self, kind: type) -> dict:
+        """The runs of this notebook, see ``ibcore.profiles.configs``."""
+        return profiles.configs(self.profile, self.notebook, kind)
+
+    def data_from(self, sweep: Sweep) -> None:
+        """Remember the data behind the runs: captions and verdicts name them from here on."""
+        self._data = sweep.data_label
+        self._standin = sweep.data_label if sweep.is_standin else ""
+
+    def _caption(self, caption: str) -> str:
+        parts = [caption.rstrip(".") + "."]
+        if self._data:
+            parts.append(f"Data: {self._data}.")
+        parts.append(f"Profile {self.profile}.")
+        return " ".join(parts)
+
+    def figure(self, name: str, figure: Figure, caption: str) -> Figure:
+        """Save a figure as PNG and PDF; returns it, so that the notebook shows it.
+
+        Neither file holds a date, so equal results give equal files.
+        """
+        if self._standin:
+            plotting.mark_standin(figure, self._standin)
+        for ending, metadata in (("png", {"Software": None}), ("pdf", {"CreationDate": None})):
+            buffer = io.BytesIO()
+            figure.savefig(buffer, format=ending, metadata=metadata)
+            results.write_atomically(self.folder / f"{name}.{ending}", buffer.getvalue())
+        plt.close(figure)
+        self._entries.append({"kind": "figure", "name": name, "caption": self._caption(caption)})
+        return figure
+
+    def table(self, name: str, table: pd.DataFrame, caption: str) -> pd.DataFrame:
+        """Save a table as CSV (full precision) and Markdown (rounded); returns it."""
+        results.write_atomically(self.folder / f"{name}.csv", results.table_to_csv(table))
+        text = table.to_markdown(index=False, floatfmt=".3f")
+        caption = self._caption(caption)
+        results.write_atomically(self.folder / f"{name}.md", f"{caption}\n\n{text}\n")
+        self._entries.append({"kind": "table", "name": name, "caption": caption})
+        return table
+
+    def named(self, verdicts: Sequence[claims.Verdict], sweep: Sweep) -> list[claims.Verdict]:
+        """The verdicts with the data of the runs they rest on."""
+        return [
+            dataclasses.replace(verdict, data=sweep.data_label, standin=sweep.is_standin)
+            for verdict in verdicts
+        ]
+
+    def claims(self, verdicts: Sequence[claims.Verdict]) -> pd.DataFrame:
+        """Save the verdicts; returns them as a table.
+
+        A verdict that does not name its data (see ``named``) rests on those of ``data_from``.
+        """
+        complete = [
+            verdict
+            if verdict.data
+            else dataclasses.replace(verdict, data=self._data, standin=bool(self._standin))
+            for verdict in verdicts
+        ]
+        return self.table("claims", claims.verdict_table(complete), "Verdicts")
+
+    def provenance(self, sweeps: Mapping[str, Sweep] | Sweep | None = None) -> pd.DataFrame:
+        """Write the manifest, remove outputs of earlier versions, and list the runs.
+
+        It has to be the last call: files in the folder that this notebook did not write are
+        deleted.
+        """
+        if isinstance(sweeps, Sweep):
+            sweeps = {"": sweeps}
+        runs = [sweep.provenance() for sweep in (sweeps or {}).values()]
+        table = pd.concat(runs, ignore_index=True) if runs else pd.DataFrame()
+        manifest = {
+            "notebook": self.notebook,
+            "profile": self.profile,
+            "seed": self.seed,
+            "outputs": self._entries,
+            "runs": table.to_dict("records"),
+            "versions": results.versions(),
+        }
+        results.write_atomically(self.folder / "manifest.json", results.to_json(manifest))
+        endings = {"figure": (".png", ".pdf"), "table": (".csv", ".md")}
+        kept = {
+            f"{entry['name']}{end}" for entry in self._entries for end in endings[entry["kind"]]
+        }
+        for path in self.folder.iterdir():
+            if path.is_file() and path.name not in kept | {"manifest.json"}:
+                path.unlink()
+        return table
+
+
+def explore(draw: Callable[..., Figure], **choices: Sequence) -> None:
+    """Draw a figure with a slider per argument; a still picture where sliders cannot work.
+
+    Parameters
+    ----------
+    draw : callable
+        Takes the chosen values as keyword arguments and returns a figure.
+    **choices : sequence
+        Values of each slider; the middle one is shown first. In executed and exported notebooks
+        (``IBCORE_STATIC`` is set, or ipywidgets is missing) only that picture appears.
+    """
+    first = {name: values[len(values) // 2] for name, values in choices.items()}
+    widgets = None if os.environ.get("IBCORE_STATIC") else _widgets()
+    if widgets is None:
+        _show(draw(**first))
+        return
+    sliders = {
+        name: widgets.SelectionSlider(options=values, value=first[name], description=name)
+        for name, values in choices.items()
+    }
+    widgets.interact(lambda **chosen: _show(draw(**chosen)), **sliders)
+
+
+def _widgets():
+    try:
+        import ipywidgets
+    except ImportError:
+        return None
+    return ipywidgets
+
+
+def _show(figure: Figure) -> None:
+    from IPython.display import display
+
+    display(figure)
+    plt.close(figure)
+
+
+def read_manifest(profile: str, notebook: str) -> dict | None:
+    """The manifest a notebook has written, or None."""
+    path = results.figures_folder(profile, notebook) / "manifest.json"
+    return json.loads(path.read_text()) if path.exists() else None

@@ -1,0 +1,442 @@
+"""Axes-level figures of the compendium: they draw, they never save and never show.
+
+Every function takes tidy tables and returns the axes (or the figure it made). Colours of layers
+and of epochs, limits and labels follow one style, set by ``use_style``.
+"""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.colors import SymLogNorm
+from matplotlib.figure import Figure
+
+MARKERS = "osD^vP*XdpH"
+
+
+def use_style() -> None:
+    """The project's look, for notebooks; changes matplotlib's global settings."""
+    sns.set_theme(context="notebook", style="ticks", font_scale=0.85)
+    plt.rcParams.update(
+        {
+            "figure.dpi": 100,
+            "savefig.dpi": 110,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "legend.frameon": False,
+            "svg.hashsalt": "ibcore",
+        }
+    )
+
+
+def mark_standin(figure: Figure, label: str) -> None:
+    """Write above a figure that its data are a stand-in."""
+    figure.suptitle(label, x=0.995, ha="right", fontsize=9, color="crimson", weight="bold")
+
+
+def _mean_over_seeds(table: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
+    keys = ["layer_index", "layer", "epoch"]
+    return table.groupby(keys, sort=True)[columns].mean().reset_index()
+
+
+def epoch_norm(last_epoch: int) -> SymLogNorm:
+    """Colour scale of epochs: logarithmic, with room for epoch 0."""
+    return SymLogNorm(linthresh=1, linscale=0.3, vmin=0, vmax=max(last_epoch, 2), base=10)
+
+
+def _one_curve_per_layer(table: pd.DataFrame) -> None:
+    for column in ("run", "set", "estimator"):
+        if column in table and table[column].nunique() > 1:
+            raise ValueError(
+                f"one information plane shows one {column}, got {sorted(table[column].unique())}"
+            )
+
+
+def information_plane(
+    ax: Axes,
+    table: pd.DataFrame,
+    *,
+    ceiling_X: float | None = None,
+    ceiling_Y: float | None = None,
+    last_epoch: int | None = None,
+    title: str = "",
+):
+    """I(T;Y) against I(X;T) through training, mean over seeds.
+
+    Colour is the epoch; a marker and a label at the last epoch tell the layers apart; thin grey
+    lines join the layers of an epoch; dotted lines are the limits.
+
+    Parameters
+    ----------
+    ax : Axes
+    table : DataFrame
+        ``seed, epoch, layer, layer_index, I_XT, I_TY`` of one run, set and estimator.
+    ceiling_X, ceiling_Y : float, optional
+        log2 of the distinct inputs and H(Y), in bits.
+    last_epoch : int, optional
+        End of the colour scale, to share it between panels.
+    title : str
+
+    Returns
+    -------
+    matplotlib.collections.PathCollection
+        For ``epoch_colourbar``.
+
+    Raises
+    ------
+    ValueError
+        If the table mixes runs, sets or estimators, or is empty.
+    """
+    if table.empty:
+        raise ValueError("an information plane needs at least one row")
+    _one_curve_per_layer(table)
+    mean = _mean_over_seeds(table, ["I_XT", "I_TY"])
+    norm = epoch_norm(last_epoch or int(mean["epoch"].max()))
+    for _, layers in mean.groupby("epoch"):
+        ax.plot(layers["I_XT"], layers["I_TY"], color="0.85", linewidth=0.5, zorder=1)
+    points = ax.scatter(
+        mean["I_XT"], mean["I_TY"], c=mean["epoch"], cmap="viridis", norm=norm, s=9, zorder=2
+    )
+    ends = mean[mean["epoch"] == mean["epoch"].max()].sort_values("layer_index")
+    for number, row in enumerate(ends.itertuples()):
+        ax.scatter(
+            row.I_XT,
+            row.I_TY,
+            marker=MARKERS[number % len(MARKERS)],
+            s=42,
+            facecolor="white",
+            edgecolor="black",
+            linewidth=1,
+            zorder=4,
+            label=row.layer,
+        )
+    _limits(ax, mean, ceiling_X, ceiling_Y)
+    ax.legend(title="layer at the last epoch", fontsize=7, title_fontsize=7, loc="lower right")
+    ax.set(xlabel="I(X;T) [bits]", ylabel="I(T;Y) [bits]", title=title)
+    return points
+
+
+def _limits(ax: Axes, mean: pd.DataFrame, ceiling_X, ceiling_Y) -> None:
+    for ceiling, column, line, text in (
+        (ceiling_X, "I_XT", ax.axvline, r"$\log_2 n$"),
+        (ceiling_Y, "I_TY", ax.axhline, "H(Y)"),
+    ):
+        values = [mean[column].min(), mean[column].max(), 0.0]
+        if ceiling is not None:
+            line(ceiling, color="0.4", linestyle=":", linewidth=1, zorder=0)
+            values.append(ceiling)
+            if column == "I_XT":
+                ax.text(
+                    ceiling,
+                    0.02,
+                    text,
+                    fontsize=7,
+                    color="0.4",
+                    rotation=90,
+                    ha="right",
+                    transform=ax.get_xaxis_transform(),
+                )
+            else:
+                ax.text(
+                    0.02,
+                    ceiling,
+                    text,
+                    fontsize=7,
+                    color="0.4",
+                    va="bottom",
+                    transform=ax.get_yaxis_transform(),
+                )
+        low, high = min(values), max(values)
+        margin = 0.05 * (high - low or 1.0)
+        (ax.set_xlim if column == "I_XT" else ax.set_ylim)(low - margin, high + margin)
+
+
+def epoch_colourbar(figure: Figure, points, axes) -> None:
+    """The one colour bar of a figure of information planes."""
+    bar = figure.colorbar(points, ax=axes, pad=0.01, fraction=0.03)
+    last = points.norm.vmax
+    ticks = [0, *(10**k for k in range(int(np.log10(last)) + 1))]
+    if last > 1.5 * ticks[-1]:
+        ticks.append(int(last))
+    bar.set_ticks(ticks, labels=[str(tick) for tick in ticks])
+    bar.minorticks_off()
+    bar.set_label("epoch (0 = initialisation)")
+
+
+def grid(columns: int, *, rows: int = 1, width: float = 4.3, height: float = 3.6):
+    """A figure and a (rows, columns) array of axes of a given size in inches."""
+    return plt.subplots(
+        rows,
+        columns,
+        figsize=(width * columns + 0.8, height * rows),
+        squeeze=False,
+        layout="constrained",
+    )
+
+
+def information_planes(
+    table: pd.DataFrame,
+    bounds: pd.DataFrame,
+    *,
+    by: str = "run",
+    titles: dict | None = None,
+    columns: int | None = None,
+) -> Figure:
+    """Information planes side by side, one panel per value of a column, one colour bar.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Measurements, see ``information_plane``.
+    bounds : DataFrame
+        ``run, set, ceiling_X, ceiling_Y``.
+    by : str
+        Column whose values become panels, in order of appearance.
+    titles : dict, optional
+        Value to panel title; the value itself by default.
+    columns : int, optional
+        Panels per row; all in one row by default.
+
+    Raises
+    ------
+    ValueError
+        As ``information_plane``.
+    """
+    if table.empty:
+        raise ValueError("information planes need at least one row")
+    values = list(dict.fromkeys(table[by]))
+    columns = columns or len(values)
+    rows = -(-len(values) // columns)
+    figure, axes = grid(columns, rows=rows)
+    last = int(table["epoch"].max())
+    for ax, value in zip(axes.flat, values, strict=False):
+        part = table[table[by] == value]
+        limits = bounds[
+            (bounds["run"] == part["run"].iloc[0]) & (bounds["set"] == part["set"].iloc[0])
+        ].iloc[0]
+        points = information_plane(
+            ax,
+            part,
+            ceiling_X=limits["ceiling_X"],
+            ceiling_Y=limits["ceiling_Y"],
+            last_epoch=last,
+            title=(titles or {}).get(value, str(value)),
+        )
+    for ax in axes.flat[len(values) :]:
+        ax.set_visible(False)
+    epoch_colourbar(figure, points, list(axes.flat))
+    return figure
+
+
+def over_epochs(
+    ax: Axes,
+    table: pd.DataFrame,
+    value: str,
+    *,
+    hue: str,
+    ceiling: float | None = None,
+    ylabel: str = "",
+    title: str = "",
+    label_ends: bool = True,
+) -> Axes:
+    """One line per value of ``hue`` over epochs, with the standard deviation over seeds as a band.
+
+    Labels stand at the ends of the lines (or in a legend), epoch is on a logarithmic scale that
+    shows epoch 0.
+    """
+    levels = list(dict.fromkeys(table[hue]))
+    colours = dict(zip(levels, sns.color_palette("colorblind", len(levels)), strict=True))
+    ends = []
+    for level in levels:
+        curves = table[table[hue] == level].groupby("epoch")[value]
+        mean, spread = curves.mean(), curves.std().fillna(0.0)
+        ax.plot(mean.index, mean, color=colours[level], linewidth=1.4, label=str(level))
+        ax.fill_between(
+            mean.index, mean - spread, mean + spread, color=colours[level], alpha=0.2, linewidth=0
+        )
+        ends.append((mean.iloc[-1], str(level), colours[level]))
+    ax.set_xscale("symlog", linthresh=1, linscale=0.3)
+    ax.xaxis.set_major_formatter(lambda epoch, _: f"{epoch:g}")
+    last = table["epoch"].max()
+    ax.set_xlim(0, last)
+    if ceiling is not None:
+        ax.axhline(ceiling, color="0.4", linestyle=":", linewidth=1)
+    low, high = ax.get_ylim()
+    ax.set_ylim(min(0.0, low), high)
+    if label_ends:
+        _label_ends(ax, last, ends)
+    else:
+        ax.legend(fontsize=7)
+    ax.set(xlabel="epoch (0 = initialisation)", ylabel=ylabel or value, title=title)
+    return ax
+
+
+def _label_ends(ax: Axes, x: float, ends: list[tuple]) -> None:
+    """Write each line's name right of its end, pushed apart inside the limits of the axis."""
+    low, high = ax.get_ylim()
+    gap = 0.06 * (high - low)
+    ends = sorted(ends, key=lambda end: end[0])
+    places = [end[0] for end in ends]
+    for i in range(1, len(places)):
+        places[i] = max(places[i], places[i - 1] + gap)
+    places[-1] = min(places[-1], high)
+    for i in reversed(range(len(places) - 1)):
+        places[i] = min(places[i], places[i + 1] - gap)
+    for place, (_, text, colour) in zip(places, ends, strict=True):
+        ax.annotate(
+            text,
+            (x, place),
+            xytext=(4, 0),
+            textcoords="offset points",
+            fontsize=7,
+            color=colour,
+            va="center",
+            annotation_clip=False,
+        )
+
+
+def layers_over_epochs(
+    table: pd.DataFrame,
+    value: str,
+    *,
+    by: str = "run",
+    ylabel: str,
+    titles: dict | None = None,
+    ceilings: dict | None = None,
+) -> Figure:
+    """Panels of ``over_epochs`` with a line per layer, one panel per value of ``by``."""
+    values = list(dict.fromkeys(table[by]))
+    figure, axes = grid(len(values))
+    for ax, level in zip(axes.flat, values, strict=True):
+        part = table[table[by] == level].sort_values("layer_index", kind="stable")
+        over_epochs(
+            ax,
+            part,
+            value,
+            hue="layer",
+            ylabel=ylabel,
+            title=(titles or {}).get(level, str(level)),
+            ceiling=(ceilings or {}).get(level),
+        )
+    return figure
+
+
+def intervals(ax: Axes, table: pd.DataFrame, *, label: str, xlabel: str, threshold=None) -> Axes:
+    """Horizontal error bars: columns ``label``, ``mean``, ``low``, ``high``; dotted threshold."""
+    rows = np.arange(len(table))[::-1]
+    errors = np.stack([table["mean"] - table["low"], table["high"] - table["mean"]])
+    ax.errorbar(table["mean"], rows, xerr=errors, fmt="o", color="black", capsize=3, markersize=4)
+    ax.set_yticks(rows, table[label])
+    if threshold is not None:
+        ax.axvline(threshold, color="0.4", linestyle=":", linewidth=1)
+    ax.set(xlabel=xlabel, ylabel="")
+    return ax
+
+
+def estimates_against_n(table: pd.DataFrame) -> Figure:
+    """Estimates minus truth against the number of samples: a panel per estimator, a line per d.
+
+    ``table`` has the columns ``estimator, n, d, estimate, truth``; the band is the standard
+    deviation over repeats.
+    """
+    table = table.assign(bias=table["estimate"] - table["truth"])
+    names = list(dict.fromkeys(table["estimator"]))
+    columns = min(3, len(names))
+    figure, axes = grid(columns, rows=-(-len(names) // columns), width=3.4, height=2.7)
+    colours = dict(
+        zip(
+            sorted(table["d"].unique()),
+            sns.color_palette("viridis", table["d"].nunique()),
+            strict=True,
+        )
+    )
+    for ax, name in zip(axes.flat, names, strict=False):
+        for d, part in table[table["estimator"] == name].groupby("d"):
+            bias = part.groupby("n")["bias"]
+            mean, spread = bias.mean(), bias.std().fillna(0.0)
+            ax.plot(mean.index, mean, marker="o", markersize=3, color=colours[d], label=f"d = {d}")
+            ax.fill_between(
+                mean.index, mean - spread, mean + spread, color=colours[d], alpha=0.2, linewidth=0
+            )
+        ax.axhline(0, color="0.4", linestyle=":", linewidth=1)
+        ax.set(xscale="log", xlabel="samples n", ylabel="estimate - truth [bits]", title=name)
+        ax.legend(fontsize=7)
+    for ax in axes.flat[len(names) :]:
+        ax.set_visible(False)
+    return figure
+
+
+def against_parameter(
+    ax: Axes,
+    table: pd.DataFrame,
+    *,
+    x: str,
+    y: str,
+    hue: str,
+    xlabel: str,
+    ylabel: str,
+    ceilings: dict | None = None,
+) -> Axes:
+    """Lines of ``y`` over a logarithmic parameter, one per ``hue``, each with its dotted limit."""
+    levels = list(dict.fromkeys(table[hue]))
+    for level, colour in zip(levels, sns.color_palette("viridis", len(levels)), strict=True):
+        part = table[table[hue] == level].sort_values(x)
+        ax.plot(part[x], part[y], marker="o", markersize=3, color=colour, label=f"{hue} = {level}")
+        if ceilings:
+            ax.axhline(ceilings[level], color=colour, linestyle=":", linewidth=1)
+    ax.set(xscale="log", xlabel=xlabel, ylabel=ylabel)
+    ax.set_ylim(min(0.0, ax.get_ylim()[0]))
+    ax.legend(fontsize=7)
+    return ax
+
+
+def binned_plane(
+    ax: Axes, T: np.ndarray, labels: np.ndarray, bin_width: float, *, title: str = ""
+) -> Figure:
+    """Two units of a layer with the bins that cut them; colour is the label."""
+    ax.scatter(T[:, 0], T[:, 1], c=labels, cmap="coolwarm", s=6)
+    for line, values in ((ax.axvline, T[:, 0]), (ax.axhline, T[:, 1])):
+        low, high = np.floor(values.min() / bin_width), np.ceil(values.max() / bin_width)
+        for edge in np.arange(low, high + 1) * bin_width:
+            line(edge, color="0.8", linewidth=0.5, zorder=0)
+    ax.set(xlabel="unit 1", ylabel="unit 2", title=title)
+    return ax.figure
+
+
+def icosahedra(vertices: np.ndarray, patterns: dict[str, np.ndarray]) -> Figure:
+    """Patterns of twelve bits drawn on the vertices of an icosahedron, one panel per pattern.
+
+    ``vertices`` is (12, 3); ``patterns`` maps a panel's title to twelve zeros and ones. Filled
+    vertices are ones.
+    """
+    distances = np.linalg.norm(vertices[:, None] - vertices[None], axis=2)
+    edge = distances[distances > 0].min()
+    pairs = np.argwhere(np.triu(np.isclose(distances, edge)))
+    figure = plt.figure(figsize=(3.2 * len(patterns), 3.4), layout="constrained")
+    for number, (title, bits) in enumerate(patterns.items(), start=1):
+        ax = figure.add_subplot(1, len(patterns), number, projection="3d")
+        for i, j in pairs:
+            ax.plot(*vertices[[i, j]].T, color="0.7", linewidth=0.8)
+        colours = np.where(np.asarray(bits) > 0, "tab:orange", "white")
+        ax.scatter(*vertices.T, c=colours, edgecolor="black", s=60, depthshade=False)
+        for i, vertex in enumerate(vertices):
+            ax.text(*(1.22 * vertex), str(i), fontsize=7, ha="center", va="center")
+        ax.set_axis_off()
+        ax.set_box_aspect((1, 1, 1), zoom=1.15)
+        ax.view_init(12, 126)
+        ax.set_title(title, fontsize=9)
+    return figure
+
+
+def amplitude_histogram(ax: Axes, amplitude: np.ndarray, labels: np.ndarray, threshold: float):
+    """How often each amplitude occurs, by label, with the threshold between them."""
+    bins = np.linspace(amplitude.min(), amplitude.max(), 60)
+    for label, colour in ((0, "tab:blue"), (1, "tab:orange")):
+        ax.hist(
+            amplitude[labels == label], bins=bins, color=colour, alpha=0.7, label=f"y = {label}"
+        )
+    ax.axvline(threshold, color="black", linestyle=":", linewidth=1)
+    ax.set(xlabel=r"$|x|_1 + \|\sum_i x_i v_i\|_2$", ylabel="patterns")
+    ax.legend(fontsize=8)
+    return ax

@@ -1,0 +1,376 @@
+"""Execute notebooks and gather what they made; the Makefile calls this.
+
+``python -m ibcore.reproduce run 01_szt_saxe --profile laptop`` executes one notebook with
+Papermill. ``... index --profile laptop`` writes ``index.md``, ``index.html`` and ``claims.md`` and
+prints the verdicts. ``... pair`` makes the committed notebooks from their sources, ``... check``
+says where the two differ.
+"""
+
+import argparse
+import html
+import os
+import re
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
+import jupytext
+import nbformat
+import papermill
+from nbclient.exceptions import CellExecutionError, DeadKernelError
+from papermill.exceptions import PapermillExecutionError
+
+from ibcore import claims, datasets, profiles, results
+from ibcore.notebook import read_manifest
+
+SOURCES = Path(__file__).resolve().parents[1] / "notebooks"
+
+
+def notebooks() -> list[str]:
+    """Names of all notebooks, in their order."""
+    return sorted(path.stem for path in SOURCES.glob("[0-9]*.py"))
+
+
+def source(notebook: str) -> Path:
+    """The Jupytext file of a notebook; ValueError listing the known ones if there is none."""
+    if notebook not in notebooks():
+        raise ValueError(f"unknown notebook {notebook!r}; notebooks: {', '.join(notebooks())}")
+    return SOURCES / f"{notebook}.py"
+
+
+class ProgressLines:
+    """A text stream that turns redrawn progress bars into occasional whole lines.
+
+    Each line starts with ``label``. Text that ends in a carriage return is progress and is shown
+    at most every ``interval`` seconds; other lines are shown at once.
+    """
+
+    def __init__(self, stream, label: str, interval: float = 5.0):
+        self._stream, self._label, self._interval = stream, label, interval
+        self._pending = ""
+        self._shown = time.monotonic()
+
+    def write(self, text: str) -> int:
+        """Take text as a stream does."""
+        *complete, self._pending = re.split(r"(?<=[\r\n])", self._pending + text)
+        for piece in complete:
+            self._show(piece)
+        return len(text)
+
+    def _show(self, piece: str) -> None:
+        line = piece.strip()
+        progress = piece.endswith("\r")
+        if not line or (progress and time.monotonic() - self._shown < self._interval):
+            return
+        self._shown = time.monotonic()
+        self._stream.write(f"{self._label} {line}\n")
+        self._stream.flush()
+
+    def flush(self) -> None:
+        """Nothing is held back that a flush could show."""
+
+
+def execute(notebook: str, profile: str, *, seed: int = 0, stream=None) -> Path:
+    """Execute a notebook with Papermill.
+
+    Parameters
+    ----------
+    notebook : str
+        Name without ending.
+    profile : str
+        Passed to the notebook's ``parameters`` cell, with ``seed``.
+    stream : text stream, optional
+        Where progress goes; standard error by default.
+
+    Returns
+    -------
+    Path
+        The executed notebook, below ``data/runs/notebooks``. A failed one is kept there too, for
+        inspection, and beside it a log of what the kernel printed.
+
+    Raises
+    ------
+    ValueError
+        For an unknown notebook or profile.
+    RuntimeError
+        If a cell fails or the kernel dies; the message names the notebook, the cell and the error.
+    """
+    profiles.section(profile, notebook)
+    made = jupytext.read(source(notebook))
+    folder = results.runs_folder() / "notebooks" / profile
+    folder.mkdir(parents=True, exist_ok=True)
+    unexecuted = folder / f".{notebook}.{os.getpid()}.ipynb"
+    executed = folder / f"{notebook}.ipynb"
+    os.environ.setdefault("IBCORE_STATIC", "1")
+    try:
+        nbformat.write(made, unexecuted)
+        with _standard_error_in(folder / f"{notebook}.log") as terminal:
+            papermill.execute_notebook(
+                unexecuted,
+                executed,
+                parameters={"profile": profile, "seed": seed},
+                cwd=SOURCES,
+                kernel_name="python3",
+                progress_bar=False,
+                stderr_file=ProgressLines(stream or terminal, f"  {notebook}:"),
+            )
+    except PapermillExecutionError as error:
+        raise RuntimeError(
+            f"{notebook}: cell {error.cell_index + 1} failed with {error.ename}: {error.evalue}\n"
+            f"{_first_lines(error.source)}"
+        ) from error
+    except (CellExecutionError, DeadKernelError) as error:
+        raise RuntimeError(f"{notebook}: the kernel stopped: {error}") from error
+    finally:
+        unexecuted.unlink(missing_ok=True)
+    return executed
+
+
+@contextmanager
+def _standard_error_in(log: Path) -> Iterator[TextIO]:
+    """Send what this process and the kernels it starts print as errors into a file.
+
+    A kernel repeats there, unsorted, what it also sends as messages. Yields the terminal.
+    """
+    sys.stderr.flush()
+    terminal = os.dup(2)
+    with open(log, "wb") as file, os.fdopen(os.dup(terminal), "w") as stream:
+        os.dup2(file.fileno(), 2)
+        try:
+            yield stream
+        finally:
+            sys.stderr.flush()
+            os.dup2(terminal, 2)
+            os.close(terminal)
+
+
+def _first_lines(text: str, count: int = 6) -> str:
+    return "\n".join(f"    {line}" for line in text.strip().splitlines()[:count])
+
+
+# ---------------------------------------------------------------- overview
+
+
+def _rows(profile: str):
+    for notebook in notebooks():
+        manifest = read_manifest(profile, notebook)
+        if manifest:
+            yield notebook, manifest
+
+
+def index_markdown(profile: str) -> str:
+    """Every figure and table of a profile with its caption, as Markdown."""
+    parts = [f"# Figures and tables of the {profile} profile\n"]
+    parts.append("Verdicts on the documents' claims: [claims.md](claims.md).\n")
+    for notebook, manifest in _rows(profile):
+        parts.append(f"## {notebook}\n")
+        for entry in manifest["outputs"]:
+            place = f"{notebook}/{entry['name']}"
+            if entry["kind"] == "figure":
+                parts.append(f"![{entry['name']}]({place}.png)\n\n{entry['caption']}\n")
+            else:
+                parts.append(f"Table [{entry['name']}]({place}.md). {entry['caption']}\n")
+    return "\n".join(parts)
+
+
+def index_html(profile: str) -> str:
+    """The same overview as one HTML page that needs nothing but the files beside it."""
+    parts = [
+        "<!doctype html><html lang='en'><head><meta charset='utf-8'>",
+        "<meta name='viewport' content='width=device-width, initial-scale=1'>",
+        f"<title>{html.escape(profile)} profile</title>",
+        "<style>body{font:16px/1.5 sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem}",
+        "img{max-width:100%}table{border-collapse:collapse;font-size:.85rem;display:block;",
+        "overflow-x:auto}td,th{border-bottom:1px solid #ccc;padding:.3rem .6rem;",
+        "text-align:left;vertical-align:top}figure{margin:1.5rem 0}figcaption{color:#444}",
+        "</style></head><body>",
+        f"<h1>Figures and tables of the {html.escape(profile)} profile</h1>",
+        "<h2>Verdicts</h2>",
+        _decided(profile).to_html(index=False, border=0),
+    ]
+    for notebook, manifest in _rows(profile):
+        parts.append(f"<h2 id='{notebook}'>{notebook}</h2>")
+        for entry in manifest["outputs"]:
+            name, caption = entry["name"], html.escape(entry["caption"])
+            if entry["kind"] == "figure":
+                parts.append(
+                    f"<figure><img src='{notebook}/{name}.png' alt='{name}'>"
+                    f"<figcaption>{caption}</figcaption></figure>"
+                )
+            else:
+                table = results.load_table(profile, notebook, name)
+                shown = table.to_html(
+                    index=False, border=0, float_format="{:.3f}".format, max_rows=30, na_rep=""
+                )
+                parts.append(
+                    f"<details><summary>Table {name}. {caption}</summary>{shown}"
+                    f"<p><a href='{notebook}/{name}.csv'>CSV</a></p></details>"
+                )
+    parts.append("</body></html>\n")
+    return "\n".join(parts)
+
+
+def _decided(profile: str):
+    table = claims.collect(profile)
+    return table[["claim", "verdict", "statistic", "seeds", "notebook", "data", "statement"]]
+
+
+def claims_markdown(profile: str) -> str:
+    """The verdict table of a profile as Markdown."""
+    table = _decided(profile).fillna("")
+    return (
+        f"# Verdicts of the {profile} profile\n\n"
+        "Every claim of the five documents. The rule behind each verdict is described in\n"
+        "`data/published/claims.csv` and implemented in `ibcore/claims.py`; intervals are 95%\n"
+        f"Student intervals over seeds.\n\n{table.to_markdown(index=False)}\n"
+    )
+
+
+def write_index(profile: str) -> str:
+    """Write the overview of a profile; returns the summary that is printed."""
+    folder = results.figures_folder(profile)
+    results.write_atomically(folder / "index.md", index_markdown(profile))
+    results.write_atomically(folder / "index.html", index_html(profile))
+    results.write_atomically(folder / "claims.md", claims_markdown(profile))
+    table = _decided(profile)
+    decided = table[~table["verdict"].str.startswith("not run")].fillna("")
+    lines = [""]
+    if len(decided):
+        lines.append(decided[["claim", "verdict", "notebook"]].to_markdown(index=False))
+    lines.append(f"{len(table) - len(decided)} claims are not run in this profile")
+    shown = os.path.relpath(folder)
+    lines.append(f"Look at {shown}/index.html, {shown}/index.md and {shown}/claims.md")
+    return "\n".join(lines)
+
+
+# ---------------------------------------------------------------- pairs
+
+
+def _cells(notebook) -> list[tuple]:
+    return [
+        (cell.cell_type, cell.source.rstrip(), tuple(cell.metadata.get("tags", ())))
+        for cell in notebook.cells
+    ]
+
+
+def differing_pairs() -> list[str]:
+    """Notebooks whose committed ``.ipynb`` is missing or has other cells than its source."""
+    different = []
+    for name in notebooks():
+        paired = SOURCES / f"{name}.ipynb"
+        if not paired.exists():
+            different.append(name)
+            continue
+        made = jupytext.read(source(name))
+        if _cells(made) != _cells(nbformat.read(paired, as_version=4)):
+            different.append(name)
+    return different
+
+
+def pair(notebook: str) -> Path:
+    """Make the committed notebook: the source's cells with the outputs of a fresh smoke run.
+
+    Execution times, machine-dependent metadata and progress bars are left out.
+    """
+    executed = nbformat.read(execute(notebook, "smoke"), as_version=4)
+    cells = []
+    for cell in executed.cells:
+        tags = cell.metadata.get("tags", [])
+        if "injected-parameters" in tags:
+            continue
+        cell.metadata = {"tags": tags} if tags else {}
+        if cell.cell_type == "code":
+            cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
+        cells.append(cell)
+    made = nbformat.v4.new_notebook(cells=cells)
+    made.metadata["kernelspec"] = {
+        "display_name": "Python 3",
+        "language": "python",
+        "name": "python3",
+    }
+    made.metadata["language_info"] = {"name": "python"}
+    for number, cell in enumerate(made.cells):
+        cell["id"] = f"cell-{number:02d}"
+        if cell.cell_type == "code":
+            cell.execution_count = None
+            for output in cell.outputs:
+                if "execution_count" in output:
+                    output["execution_count"] = None
+    path = SOURCES / f"{notebook}.ipynb"
+    results.write_atomically(path, nbformat.writes(made) + "\n")
+    return path
+
+
+# ---------------------------------------------------------------- command line
+
+
+def _run(arguments) -> None:
+    chosen = arguments.chosen.split() if arguments.chosen else [arguments.notebook]
+    position = chosen.index(arguments.notebook) + 1
+    label = f"[{position} of {len(chosen)}] {arguments.notebook}"
+    print(f"{label}: started, profile {arguments.profile}", flush=True)
+    started = time.monotonic()
+    execute(arguments.notebook, arguments.profile, seed=arguments.seed)
+    print(f"{label}: done in {time.monotonic() - started:.0f} s", flush=True)
+
+
+def settings() -> str:
+    """The data files at hand, as text: what notebooks depend on beside their sources."""
+    folders = [datasets.raw_folder()]
+    if os.environ.get("IBCORE_DATA"):
+        folders.insert(0, Path(os.environ["IBCORE_DATA"]))
+    lines = []
+    for folder in folders:
+        for path in sorted(folder.glob("**/*")) if folder.is_dir() else ():
+            name = path.relative_to(folder)
+            hidden = any(part.startswith(".") for part in name.parts)
+            if path.is_file() and not hidden and path.suffix not in (".lock", ".json"):
+                lines.append(f"{name} {path.stat().st_size}")
+        lines.append("--")
+    return "\n".join(lines)
+
+
+def _pair(arguments) -> None:
+    for name in [arguments.notebook] if arguments.notebook else notebooks():
+        print(f"paired {pair(name).name}", flush=True)
+
+
+def _check(arguments) -> None:
+    different = differing_pairs()
+    if different:
+        raise RuntimeError(f"run `make pair`: other cells than the source: {', '.join(different)}")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Command line; the last lines of a failure name the notebook, the cell and the error."""
+    parser = argparse.ArgumentParser(prog="python -m ibcore.reproduce", description=__doc__)
+    commands = parser.add_subparsers(required=True, dest="command")
+    run = commands.add_parser("run", help="execute one notebook")
+    run.add_argument("notebook")
+    run.add_argument("--profile", default="laptop")
+    run.add_argument("--seed", type=int, default=0)
+    run.add_argument("--chosen", help="all notebooks of this command, to say n of N")
+    run.set_defaults(function=_run)
+    index = commands.add_parser("index", help="write the overview of a profile")
+    index.add_argument("--profile", default="laptop")
+    index.set_defaults(function=lambda given: print(write_index(given.profile)))
+    paired = commands.add_parser("pair", help="make the committed notebooks")
+    paired.add_argument("notebook", nargs="?")
+    paired.set_defaults(function=_pair)
+    listed = commands.add_parser("settings", help="list the data files at hand")
+    listed.set_defaults(function=lambda given: print(settings()))
+    commands.add_parser("check", help="compare notebooks and sources").set_defaults(function=_check)
+    given = parser.parse_args(arguments)
+    try:
+        given.function(given)
+    except (ValueError, RuntimeError) as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

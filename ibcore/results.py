@@ -1,0 +1,327 @@
+"""Where results live: the run store, and the figures and tables of the notebooks.
+
+This is the only module that knows output paths. Everything lies below one folder, the checkout or
+whatever ``IBCORE_OUTPUT`` names::
+
+    data/runs/<experiment>/<run_id>/        tables (CSV) and run.json, written last
+    figures/<profile>/<notebook>/           figures, tables (CSV, Markdown), manifest.json
+
+A run id is a hash of configuration, seed, data and numerical source, so a finished run is found
+again and a changed one is computed anew. A run folder appears in one step and complete, or not at
+all; its tables are checked against the hashes in ``run.json`` whenever they are read.
+"""
+
+import ast
+import dataclasses
+import hashlib
+import importlib.util
+import json
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+from filelock import FileLock
+
+# ---------------------------------------------------------------- folders
+
+
+def output_root() -> Path:
+    """The folder that holds ``data/runs`` and ``figures``."""
+    if os.environ.get("IBCORE_OUTPUT"):
+        return Path(os.environ["IBCORE_OUTPUT"]).resolve()
+    checkout = Path(__file__).resolve().parents[1]
+    return checkout if (checkout / "pyproject.toml").exists() else Path.cwd()
+
+
+def runs_folder() -> Path:
+    """``data/runs`` below the output folder."""
+    return output_root() / "data" / "runs"
+
+
+def figures_folder(profile: str, notebook: str | None = None) -> Path:
+    """``figures/<profile>`` or the folder of one notebook in it."""
+    folder = output_root() / "figures" / profile
+    return folder / notebook if notebook else folder
+
+
+def published_folder() -> Path:
+    """``data/published`` of the checkout: numbers and claims of the documents."""
+    return Path(__file__).resolve().parents[1] / "data" / "published"
+
+
+# ---------------------------------------------------------------- writing
+
+
+def write_atomically(path: Path, content: bytes | str) -> None:
+    """Replace ``path`` in one step; on any failure the old file stays and nothing else remains."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    data = content.encode() if isinstance(content, str) else content
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def to_json(value) -> str:
+    """Stable, readable JSON; dataclasses and tuples are allowed, NaN is not."""
+
+    def default(item):
+        if dataclasses.is_dataclass(item):
+            return dataclasses.asdict(item)
+        if isinstance(item, Path):
+            return str(item)
+        raise TypeError(f"cannot store a {type(item).__name__} as JSON: {item!r}")
+
+    return json.dumps(value, indent=1, sort_keys=True, allow_nan=False, default=default) + "\n"
+
+
+def table_to_csv(table: pd.DataFrame) -> str:
+    """CSV text that gives back the very same floats."""
+    return table.to_csv(index=False, lineterminator="\n")
+
+
+def read_csv(path: Path) -> pd.DataFrame:
+    """A table as ``table_to_csv`` wrote it; only an empty field counts as missing."""
+    return pd.read_csv(path, keep_default_na=False, na_values=[""])
+
+
+def sha256(data: bytes) -> str:
+    """SHA-256 as hexadecimal text."""
+    return hashlib.sha256(data).hexdigest()
+
+
+# ---------------------------------------------------------------- provenance
+
+
+def _without_docstrings(source: str) -> str:
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if (
+            isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef)
+            and body
+            and isinstance(body[0], ast.Expr)
+            and isinstance(body[0].value, ast.Constant)
+            and isinstance(body[0].value.value, str)
+        ):
+            node.body = body[1:] or [ast.Pass()]
+    return ast.unparse(tree)
+
+
+def _imported_modules(source: str, package: str) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            relative = "." * node.level + (node.module or "")
+            name = importlib.util.resolve_name(relative, package) if node.level else relative
+            found.add(name)
+            found.update(f"{name}.{alias.name}" for alias in node.names)
+    return {name for name in found if name.split(".")[0] == "ibcore"}
+
+
+def _source_file(module: str) -> Path | None:
+    try:
+        spec = importlib.util.find_spec(module)
+    except ModuleNotFoundError:
+        return None
+    return Path(spec.origin) if spec and spec.origin else None
+
+
+def numerical_source(module: str) -> str:
+    """Hash of the source of ``module`` and of every ``ibcore`` module it imports, at any depth.
+
+    Comments, docstrings and layout do not count. Left out are this module, which stores numbers
+    and does not make them, and the readers of data sets, whose result has a fingerprint.
+    """
+    pending, files = [module], {}
+    while pending:
+        name = pending.pop()
+        if name in files or name == __name__ or name.startswith("ibcore.datasets"):
+            continue
+        path = _source_file(name)
+        if path is None:
+            continue
+        source = path.read_text()
+        files[name] = _without_docstrings(source)
+        package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+        pending.extend(_imported_modules(source, package))
+    if not files:
+        raise ValueError(f"no module called {module!r}")
+    return sha256("\n".join(f"# {name}\n{files[name]}" for name in sorted(files)).encode())
+
+
+def commit() -> dict:
+    """Commit of the checkout and whether tracked files differ from it; None outside a checkout."""
+    folder = Path(__file__).resolve().parents[1]
+    head = _git(folder, "rev-parse", "HEAD")
+    if not head:
+        return {"commit": None, "dirty": None}
+    return {"commit": head, "dirty": bool(_git(folder, "status", "--porcelain", "-uno"))}
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    try:
+        answer = subprocess.run(
+            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=False
+        )
+    except OSError:
+        return None
+    return answer.stdout.strip() if answer.returncode == 0 else None
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the libraries that make the numbers."""
+    from importlib.metadata import version
+
+    names = ("ibcore", "torch", "numpy", "scipy", "scikit-learn", "pandas")
+    return {"python": platform.python_version(), **{name: version(name) for name in names}}
+
+
+# ---------------------------------------------------------------- run store
+
+
+def run_id(experiment: str, config, seed: int, data_fingerprint: str, source: str) -> str:
+    """Sixteen hexadecimal digits that name a run."""
+    identity = {
+        "experiment": experiment,
+        "config": config,
+        "seed": seed,
+        "data": data_fingerprint,
+        "source": source,
+    }
+    return sha256(to_json(identity).encode())[:16]
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A finished run: its record (``run.json``) and its tables."""
+
+    record: dict
+    tables: dict[str, pd.DataFrame]
+
+
+def run_folder(experiment: str, identifier: str) -> Path:
+    """Where a finished run lies."""
+    return runs_folder() / experiment / identifier
+
+
+def checkpoint_path(experiment: str, identifier: str) -> Path:
+    """Where an unfinished training keeps its checkpoint."""
+    return runs_folder() / experiment / f"{identifier}.checkpoint"
+
+
+def run_lock(experiment: str, identifier: str) -> FileLock:
+    """A lock that lets one process at a time work on a run; it falls with its process."""
+    folder = runs_folder() / experiment
+    folder.mkdir(parents=True, exist_ok=True)
+    return FileLock(folder / f"{identifier}.lock")
+
+
+def save_run(
+    experiment: str, identifier: str, tables: Mapping[str, pd.DataFrame], record: Mapping
+) -> Run:
+    """Store a finished run in one step and give it back as ``load_run`` would.
+
+    The tables are written into a hidden folder beside the final one, ``run.json`` last, and the
+    folder is renamed. Raises ValueError if there is no table.
+    """
+    if not tables:
+        raise ValueError(f"run {identifier} of {experiment} has no table")
+    final = run_folder(experiment, identifier)
+    final.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=final.parent, prefix=f".{identifier}."))
+    try:
+        outputs = {}
+        for name, table in sorted(tables.items()):
+            content = table_to_csv(table).encode()
+            (temporary / f"{name}.csv").write_bytes(content)
+            outputs[f"{name}.csv"] = sha256(content)
+        complete = {**record, "experiment": experiment, "run": identifier, "outputs": outputs}
+        complete["sha256"] = _record_hash(json.loads(to_json(complete)))
+        (temporary / "run.json").write_text(to_json(complete))
+        if final.exists():
+            shutil.rmtree(final)
+        os.rename(temporary, final)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    loaded = load_run(experiment, identifier)
+    if loaded is None:
+        raise OSError(f"run {identifier} of {experiment} could not be read back after writing")
+    return loaded
+
+
+def _record_hash(record: dict) -> str:
+    return sha256(to_json(record).encode())
+
+
+def load_run(experiment: str, identifier: str) -> Run | None:
+    """A finished run, or None if it has to be computed.
+
+    A folder without a readable ``run.json``, or where it or a table does not have the hash noted
+    in it, is deleted with a warning.
+    """
+    folder = run_folder(experiment, identifier)
+    if not folder.exists():
+        return None
+    try:
+        record = json.loads((folder / "run.json").read_bytes())
+        if record.pop("sha256") != _record_hash(record):
+            raise ValueError("run.json does not have the hash noted in it")
+        tables = {}
+        for file, expected in record["outputs"].items():
+            if sha256((folder / file).read_bytes()) != expected:
+                raise ValueError(f"{file} does not have the hash noted in run.json")
+            tables[file.removesuffix(".csv")] = read_csv(folder / file)
+        if record["run"] != identifier or record["experiment"] != experiment:
+            raise ValueError(f"run.json belongs to {record['experiment']}/{record['run']}")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        warnings.warn(
+            f"run {experiment}/{identifier} is damaged and will be computed again: {error}",
+            stacklevel=2,
+        )
+        shutil.rmtree(folder, ignore_errors=True)
+        return None
+    return Run(record, tables)
+
+
+def remove_leftovers(experiment: str, identifier: str) -> None:
+    """Delete what interrupted attempts at this run left behind; call it under the run's lock."""
+    folder = runs_folder() / experiment
+    for leftover in folder.glob(f".{identifier}.*"):
+        shutil.rmtree(leftover, ignore_errors=True)
+    for leftover in folder.glob(f"{identifier}.checkpoint.*.tmp"):
+        leftover.unlink(missing_ok=True)
+
+
+# ---------------------------------------------------------------- results of notebooks
+
+
+def load_table(profile: str, notebook: str, name: str) -> pd.DataFrame:
+    """A table that a notebook has written.
+
+    Raises ValueError naming the tables that exist when this one does not.
+    """
+    folder = figures_folder(profile, notebook)
+    path = folder / f"{name}.csv"
+    if not path.exists():
+        known = sorted(file.stem for file in folder.glob("*.csv"))
+        raise ValueError(
+            f"no table {name!r} of {notebook} in profile {profile!r}; "
+            f"tables there: {', '.join(known) or 'none'}"
+        )
+    return read_csv(path)

@@ -1,0 +1,193 @@
+"""Many runs of one experiment: in this process or over processes, with the same numbers.
+
+Every run goes through the run store: what is there already is read, the rest is computed, each run
+under its own lock, with the number of threads its configuration asks for. So it makes no difference
+to the results how many processes work, or whether the sweep was interrupted and started again.
+"""
+
+import dataclasses
+import importlib
+import os
+import time
+from collections.abc import Iterable, Mapping
+from types import ModuleType
+from typing import Any
+
+import pandas as pd
+import torch
+from joblib import Parallel, delayed
+from tqdm import tqdm
+
+from ibcore import results
+
+
+@dataclasses.dataclass(frozen=True)
+class Sweep:
+    """Finished runs by name."""
+
+    runs: dict[str, results.Run]
+
+    def table(self, name: str) -> pd.DataFrame:
+        """One table of all runs below each other, with the run's name in the first column ``run``.
+
+        Raises ValueError naming the known tables when there is none of that name.
+        """
+        known = next(iter(self.runs.values())).tables
+        if name not in known:
+            raise ValueError(f"unknown table {name!r}; tables of these runs: {', '.join(known)}")
+        parts = []
+        for run, stored in self.runs.items():
+            part = stored.tables[name].copy()
+            part.insert(0, "run", run)
+            parts.append(part)
+        return pd.concat(parts, ignore_index=True)
+
+    def select(self, names: Iterable[str]) -> "Sweep":
+        """Some of the runs; ValueError for a name that is not there."""
+        unknown = [name for name in names if name not in self.runs]
+        if unknown:
+            raise ValueError(f"unknown runs {', '.join(unknown)}; runs: {', '.join(self.runs)}")
+        return Sweep({name: self.runs[name] for name in names})
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Name of each run to the label of its data; a stand-in's label says so."""
+        return {name: stored.record["data"]["label"] for name, stored in self.runs.items()}
+
+    @property
+    def sources(self) -> dict[str, dict]:
+        """What ``run.json`` says about the data, by label."""
+        data = [stored.record["data"] for stored in self.runs.values()]
+        return {entry["label"]: entry for entry in data}
+
+    @property
+    def is_standin(self) -> bool:
+        """Whether any run used stand-in data."""
+        return any(entry["source"] == "stand-in" for entry in self.sources.values())
+
+    @property
+    def data_label(self) -> str:
+        """The data sets of all runs in one phrase, for captions."""
+        return ", ".join(self.sources)
+
+    def provenance(self) -> pd.DataFrame:
+        """One row per run: identifier, commit, data, device, seconds."""
+        rows = []
+        for name, stored in self.runs.items():
+            record = stored.record
+            rows.append(
+                {
+                    "run": name,
+                    "identifier": record["run"],
+                    "seed": record["seed"],
+                    "data": record["data"]["label"],
+                    "source": record["data"]["source"],
+                    "commit": (record["commit"] or "unknown")[:12],
+                    "dirty": record["dirty"],
+                    "device": record["device"],
+                    "threads": record["threads"],
+                    "seconds": round(record["seconds"], 1),
+                }
+            )
+        return pd.DataFrame(rows)
+
+
+def _jobs(jobs: int | None, pending: int) -> int:
+    if jobs is None:
+        jobs = int(os.environ.get("IBCORE_JOBS") or os.cpu_count() or 1)
+    if jobs < 1:
+        raise ValueError(f"jobs must be at least 1, got {jobs}")
+    return min(jobs, pending)
+
+
+def _execute(module: str, name: str, config: Any, seed: int, identifier: str) -> None:
+    """Compute one run and store it, unless another process has done so meanwhile."""
+    experiment = importlib.import_module(module)
+    short = module.rsplit(".", 1)[-1]
+    with results.run_lock(short, identifier):
+        if results.load_run(short, identifier) is not None:
+            return
+        results.remove_leftovers(short, identifier)
+        dataset = experiment.load(config)
+        threads = torch.get_num_threads()
+        torch.set_num_threads(config.threads)
+        started = time.perf_counter()
+        try:
+            checkpoint = results.checkpoint_path(short, identifier)
+            tables = experiment.run(config, seed, dataset, checkpoint=checkpoint, name=name)
+        finally:
+            torch.set_num_threads(threads)
+        record = {
+            "name": name,
+            "config": dataclasses.asdict(config),
+            "seed": seed,
+            **results.commit(),
+            "data": {
+                "label": dataset.label,
+                "source": dataset.source,
+                "note": dataset.note,
+                "fingerprint": dataset.fingerprint,
+            },
+            "device": experiment.device_name(config),
+            "threads": config.threads,
+            "versions": results.versions(),
+            "seconds": time.perf_counter() - started,
+        }
+        results.save_run(short, identifier, tables, record)
+        checkpoint.unlink(missing_ok=True)
+
+
+def run(
+    experiment: ModuleType, configs: Mapping[str, Any], *, seed: int = 0, jobs: int | None = None
+) -> Sweep:
+    """Run an experiment for every configuration, or read what is in the run store.
+
+    Parameters
+    ----------
+    experiment : module
+        Of ``ibcore.experiments``: it has ``load(config) -> Dataset``,
+        ``run(config, seed, dataset, *, checkpoint, name) -> tables`` and ``device_name(config)``.
+    configs : mapping
+        Name of a run to its configuration (a dataclass with a field ``threads``).
+    seed : int
+        First seed; what a configuration does with it is its own matter.
+    jobs : int, optional
+        Processes; by default ``IBCORE_JOBS`` or the number of cores.
+
+    Returns
+    -------
+    Sweep
+
+    Raises
+    ------
+    ValueError
+        For an empty mapping or fewer than one job.
+    Exception
+        Whatever a run raises; finished runs stay in the store.
+    """
+    if not configs:
+        raise ValueError("no configuration to run")
+    module = experiment.__name__
+    short = module.rsplit(".", 1)[-1]
+    source = results.numerical_source(module)
+    identifiers = {
+        name: results.run_id(short, config, seed, experiment.load(config).fingerprint, source)
+        for name, config in configs.items()
+    }
+    runs = {name: results.load_run(short, identifier) for name, identifier in identifiers.items()}
+    pending = [name for name, stored in runs.items() if stored is None]
+    if pending:
+        workers = _jobs(jobs, len(pending))
+        tasks = [(module, name, configs[name], seed, identifiers[name]) for name in pending]
+        with tqdm(total=len(configs), initial=len(configs) - len(pending), desc="runs") as bar:
+            if workers == 1:
+                for task in tasks:
+                    _execute(*task)
+                    bar.update()
+            else:
+                parallel = Parallel(n_jobs=workers, return_as="generator_unordered")
+                for _ in parallel(delayed(_execute)(*task) for task in tasks):
+                    bar.update()
+        for name in pending:
+            runs[name] = results.load_run(short, identifiers[name])
+    return Sweep({name: runs[name] for name in configs})
