@@ -1,0 +1,93 @@
+# `make` or `make help` lists the targets. The package does the work; this file owns the order.
+
+PROFILE ?= laptop
+ONLY ?=
+SEED ?= 0
+# Where runs and figures go; the tests use other folders.
+OUTPUT := $(if $(IBCORE_OUTPUT),$(IBCORE_OUTPUT),.)
+
+ifneq ($(filter-out smoke laptop paper,$(PROFILE)),)
+  $(error unknown PROFILE=$(PROFILE); known: smoke laptop paper)
+endif
+
+# An active conda environment (other than base) is used as it is; otherwise make owns .venv.
+ifneq ($(filter-out base,$(CONDA_DEFAULT_ENV)),)
+  PYTHON := python
+  ENVIRONMENT := active-environment
+else
+  PYTHON := .venv/bin/python
+  ENVIRONMENT := .venv/.complete
+endif
+
+ALL := $(sort $(basename $(notdir $(wildcard notebooks/[0-9]*.py))))
+CHOSEN := $(if $(ONLY),$(filter $(addsuffix %,$(ONLY)),$(ALL)),$(ALL))
+ifeq ($(CHOSEN),)
+  $(error no notebook matches ONLY=$(ONLY); notebooks: $(ALL))
+endif
+STAMPS := $(OUTPUT)/data/runs/stamps/$(PROFILE)-$(SEED)
+PACKAGE := $(shell find ibcore -name '*.py' -o -name '*.yaml')
+TESTS := $(PYTHON) -m pytest
+
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+.PHONY: env data reproduce test lint pair nbval lab report bench clean distclean help \
+        active-environment
+
+help: ## List the targets
+	@echo "make TARGET [PROFILE=smoke|laptop|paper] [ONLY=01_szt] [SEED=0]   (PROFILE is $(PROFILE))"
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+env: $(ENVIRONMENT) ## Make .venv from requirements.lock (or check the active conda environment)
+
+.venv/.complete: requirements.lock pyproject.toml
+	@python3 tools/environment.py .venv
+
+active-environment:
+	@$(PYTHON) tools/environment.py --active
+
+data: $(ENVIRONMENT) ## Fetch the data sets (order of sources: data/README.md)
+	@$(if $(filter smoke,$(PROFILE)),:,$(PYTHON) -m ibcore.datasets $(if $(filter laptop,$(PROFILE)),--standin))
+
+# Changes when the settings or the data files at hand change, so that stamps do not outlive them.
+$(STAMPS)/settings: data
+	@mkdir -p $(@D)
+	@$(PYTHON) -m ibcore.reproduce settings > $@.new
+	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
+
+$(STAMPS)/%: notebooks/%.py $(PACKAGE) $(STAMPS)/settings
+	@$(PYTHON) -m ibcore.reproduce run $* --profile $(PROFILE) --seed $(SEED) --chosen "$(CHOSEN)"
+	@touch $@
+
+reproduce: $(addprefix $(STAMPS)/,$(CHOSEN)) ## Execute all notebooks; every figure, table and verdict
+	@$(PYTHON) -m ibcore.reproduce index --profile $(PROFILE)
+
+test: env lint ## Run all tests, doctests and the check of the notebooks' outputs
+	@$(TESTS) -n 2 -m "not benchmark"
+	@$(MAKE) --no-print-directory nbval
+
+nbval: env ## Execute the committed notebooks and compare their checked outputs
+	@$(PYTHON) -m ibcore.reproduce check
+	@output=$$(mktemp -d) && trap 'rm -rf "$$output"' EXIT && \
+	  IBCORE_OUTPUT=$$output IBCORE_JOBS=1 IBCORE_STATIC=1 TQDM_DISABLE=1 OMP_NUM_THREADS=1 \
+	  $(TESTS) -n 2 --dist loadfile --nbval-lax --nbval-current-env notebooks/
+
+lint: env ## Check the style of the code
+	@$(PYTHON) -m ruff check --quiet . && $(PYTHON) -m ruff format --check --quiet .
+
+pair: env ## Make the committed notebooks from their .py sources, with smoke outputs
+	@TQDM_DISABLE=1 $(PYTHON) -m ibcore.reproduce pair $(if $(ONLY),$(CHOSEN))
+
+lab: env ## Open the notebooks in JupyterLab
+	@$(PYTHON) -m jupyter lab --notebook-dir=notebooks
+
+report: env ## Write figures/PROFILE/index.md, index.html and claims.md again
+	@$(PYTHON) -m ibcore.reproduce index --profile $(PROFILE)
+
+bench: env ## Time the estimators and the training against other libraries
+	@OMP_NUM_THREADS=1 $(TESTS) -m benchmark -p no:xdist tests/benchmarks
+
+clean: ## Remove runs, stamps and smoke figures; keep the environment, data and committed figures
+	@rm -rf $(OUTPUT)/data/runs $(OUTPUT)/figures/smoke
+
+distclean: clean ## Remove also .venv and the downloaded data
+	@rm -rf .venv .venv.lock data/raw ibcore.egg-info
