@@ -3,10 +3,23 @@
 PROFILE ?= laptop
 ONLY ?=
 SEED ?= 0
+# Notebooks run in their own folder, so relative paths are made absolute first.
 # Where runs and figures go; the tests use other folders.
+ifneq ($(IBCORE_OUTPUT),)
+  override IBCORE_OUTPUT := $(abspath $(IBCORE_OUTPUT))
+  export IBCORE_OUTPUT
+endif
 OUTPUT := $(if $(IBCORE_OUTPUT),$(IBCORE_OUTPUT),.)
 
-ifneq ($(filter-out smoke laptop paper,$(PROFILE)),)
+ifneq ($(IBCORE_DATA),)
+  override IBCORE_DATA := $(shell cd "$(IBCORE_DATA)" 2>/dev/null && pwd || echo "$(IBCORE_DATA)")
+  export IBCORE_DATA
+endif
+
+# An environment may hold the package of another checkout; the notebooks take this one.
+export PYTHONPATH := $(CURDIR)$(if $(PYTHONPATH),:$(PYTHONPATH))
+
+ifneq ($(words $(filter $(PROFILE),smoke laptop paper)),1)
   $(error unknown PROFILE=$(PROFILE); known: smoke laptop paper)
 endif
 
@@ -21,8 +34,9 @@ endif
 
 ALL := $(sort $(basename $(notdir $(wildcard notebooks/[0-9]*.py))))
 CHOSEN := $(if $(ONLY),$(filter $(addsuffix %,$(ONLY)),$(ALL)),$(ALL))
-ifeq ($(CHOSEN),)
-  $(error no notebook matches ONLY=$(ONLY); notebooks: $(ALL))
+UNMATCHED := $(foreach part,$(ONLY),$(if $(filter $(part)%,$(ALL)),,$(part)))
+ifneq ($(UNMATCHED),)
+  $(error no notebook matches ONLY=$(UNMATCHED); notebooks: $(ALL))
 endif
 STAMPS := $(OUTPUT)/data/runs/stamps/$(PROFILE)-$(SEED)
 PACKAGE := $(shell find ibcore -name '*.py' -o -name '*.yaml')
@@ -51,8 +65,8 @@ data: $(ENVIRONMENT) ## Fetch the data sets (order of sources: data/README.md)
 # Changes when the settings or the data files at hand change, so that stamps do not outlive them.
 $(STAMPS)/settings: data
 	@mkdir -p $(@D)
-	@$(PYTHON) -m ibcore.reproduce settings > $@.new
-	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
+	@new=$$(mktemp $@.XXXXXX) && trap 'rm -f "$$new"' EXIT && \
+	  $(PYTHON) -m ibcore.reproduce settings > $$new && { cmp -s $$new $@ || mv $$new $@; }
 
 $(STAMPS)/%: notebooks/%.py $(PACKAGE) $(STAMPS)/settings
 	@$(PYTHON) -m ibcore.reproduce run $* --profile $(PROFILE) --seed $(SEED) --chosen "$(CHOSEN)"

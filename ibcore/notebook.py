@@ -109,7 +109,7 @@ class Chapter:
         """Write the manifest, remove outputs of earlier versions, and list the runs.
 
         It has to be the last call: files in the folder that this notebook did not write are
-        deleted.
+        deleted, apart from hidden ones, which another process may be writing.
         """
         if isinstance(sweeps, Sweep):
             sweeps = {"": sweeps}
@@ -129,8 +129,9 @@ class Chapter:
             f"{entry['name']}{end}" for entry in self._entries for end in endings[entry["kind"]]
         }
         for path in self.folder.iterdir():
-            if path.is_file() and path.name not in kept | {"manifest.json"}:
-                path.unlink()
+            hidden = path.name.startswith(".")
+            if path.is_file() and not hidden and path.name not in kept | {"manifest.json"}:
+                path.unlink(missing_ok=True)
         return table
 
 

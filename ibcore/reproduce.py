@@ -19,14 +19,17 @@ from typing import TextIO
 
 import jupytext
 import nbformat
+import pandas as pd
 import papermill
 from nbclient.exceptions import CellExecutionError, DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
-from ibcore import claims, datasets, profiles, results
-from ibcore.notebook import read_manifest
+from ibcore import datasets, profiles, results
 
 SOURCES = Path(__file__).resolve().parents[1] / "notebooks"
+
+CURSOR_MOVE = re.compile(r"\x1b\[\d*[A-HJK]")
+UNFINISHED_BAR = re.compile(r"\b\d{1,2}%\|")
 
 
 def notebooks() -> list[str]:
@@ -44,8 +47,9 @@ def source(notebook: str) -> Path:
 class ProgressLines:
     """A text stream that turns redrawn progress bars into occasional whole lines.
 
-    Each line starts with ``label``. Text that ends in a carriage return is progress and is shown
-    at most every ``interval`` seconds; other lines are shown at once.
+    Each line starts with ``label``. Text that is drawn over by what follows (it ends in a carriage
+    return, moves the cursor, or is a bar below 100%) is progress and is shown at most every
+    ``interval`` seconds; other lines are shown at once.
     """
 
     def __init__(self, stream, label: str, interval: float = 5.0):
@@ -61,8 +65,8 @@ class ProgressLines:
         return len(text)
 
     def _show(self, piece: str) -> None:
-        line = piece.strip()
-        progress = piece.endswith("\r")
+        line = CURSOR_MOVE.sub("", piece).strip()
+        progress = piece.endswith("\r") or CURSOR_MOVE.search(piece) or UNFINISHED_BAR.search(line)
         if not line or (progress and time.monotonic() - self._shown < self._interval):
             return
         self._shown = time.monotonic()
@@ -89,28 +93,28 @@ def execute(notebook: str, profile: str, *, seed: int = 0, stream=None) -> Path:
     -------
     Path
         The executed notebook, below ``data/runs/notebooks``. A failed one is kept there too, for
-        inspection, and beside it a log of what the kernel printed.
+        inspection, and beside it a log of what the kernel printed. Both replace earlier ones.
 
     Raises
     ------
     ValueError
         For an unknown notebook or profile.
     RuntimeError
-        If a cell fails or the kernel dies; the message names the notebook, the cell and the error.
+        If a cell fails or the kernel dies; the message names the notebook, the cell (counted as
+        in the source) and the error.
     """
     profiles.section(profile, notebook)
     made = jupytext.read(source(notebook))
     folder = results.runs_folder() / "notebooks" / profile
     folder.mkdir(parents=True, exist_ok=True)
-    unexecuted = folder / f".{notebook}.{os.getpid()}.ipynb"
-    executed = folder / f"{notebook}.ipynb"
+    working = folder / f".{notebook}.{os.getpid()}.ipynb"
     os.environ.setdefault("IBCORE_STATIC", "1")
     try:
-        nbformat.write(made, unexecuted)
+        nbformat.write(made, working)
         with _standard_error_in(folder / f"{notebook}.log") as terminal:
             papermill.execute_notebook(
-                unexecuted,
-                executed,
+                working,
+                working,
                 parameters={"profile": profile, "seed": seed},
                 cwd=SOURCES,
                 kernel_name="python3",
@@ -118,15 +122,24 @@ def execute(notebook: str, profile: str, *, seed: int = 0, stream=None) -> Path:
                 stderr_file=ProgressLines(stream or terminal, f"  {notebook}:"),
             )
     except PapermillExecutionError as error:
-        raise RuntimeError(
-            f"{notebook}: cell {error.cell_index + 1} failed with {error.ename}: {error.evalue}\n"
-            f"{_first_lines(error.source)}"
-        ) from error
+        what = f"failed with {error.ename}: {error.evalue}"
+        raise RuntimeError(_failure(notebook, working, what)) from error
     except (CellExecutionError, DeadKernelError) as error:
-        raise RuntimeError(f"{notebook}: the kernel stopped: {error}") from error
+        raise RuntimeError(_failure(notebook, working, f"stopped: {error}")) from error
     finally:
-        unexecuted.unlink(missing_ok=True)
+        executed = working.replace(folder / f"{notebook}.ipynb")
     return executed
+
+
+def _failure(notebook: str, executed: Path, what: str) -> str:
+    """What happened in the last cell that was started, with its number in the source."""
+    started = [
+        cell
+        for cell in nbformat.read(executed, as_version=4).cells
+        if cell.metadata.get("papermill", {}).get("start_time")
+        and "injected-parameters" not in cell.metadata.get("tags", [])
+    ]
+    return f"{notebook}: cell {len(started)} {what}\n{_first_lines(started[-1].source)}"
 
 
 @contextmanager
@@ -154,7 +167,12 @@ def _first_lines(text: str, count: int = 6) -> str:
 # ---------------------------------------------------------------- overview
 
 
+# Only the overview needs the libraries behind these two imports, and they take seconds.
+
+
 def _rows(profile: str):
+    from ibcore.notebook import read_manifest
+
     for notebook in notebooks():
         manifest = read_manifest(profile, notebook)
         if manifest:
@@ -189,7 +207,7 @@ def index_html(profile: str) -> str:
         "</style></head><body>",
         f"<h1>Figures and tables of the {html.escape(profile)} profile</h1>",
         "<h2>Verdicts</h2>",
-        _decided(profile).to_html(index=False, border=0),
+        _html_table(_decided(profile)),
     ]
     for notebook, manifest in _rows(profile):
         parts.append(f"<h2 id='{notebook}'>{notebook}</h2>")
@@ -202,9 +220,7 @@ def index_html(profile: str) -> str:
                 )
             else:
                 table = results.load_table(profile, notebook, name)
-                shown = table.to_html(
-                    index=False, border=0, float_format="{:.3f}".format, max_rows=30, na_rep=""
-                )
+                shown = _html_table(table, max_rows=30)
                 parts.append(
                     f"<details><summary>Table {name}. {caption}</summary>{shown}"
                     f"<p><a href='{notebook}/{name}.csv'>CSV</a></p></details>"
@@ -213,9 +229,20 @@ def index_html(profile: str) -> str:
     return "\n".join(parts)
 
 
-def _decided(profile: str):
+def _html_table(table: pd.DataFrame, **options) -> str:
+    with pd.option_context("display.max_colwidth", None):
+        return table.to_html(
+            index=False, border=0, float_format="{:.3f}".format, na_rep="", **options
+        )
+
+
+def _decided(profile: str) -> pd.DataFrame:
+    from ibcore import claims
+
     table = claims.collect(profile)
-    return table[["claim", "verdict", "statistic", "seeds", "notebook", "data", "statement"]]
+    table["seeds"] = table["seeds"].map("{:.0f}".format, na_action="ignore")
+    shown = ["claim", "verdict", "statistic", "seeds", "notebook", "data", "statement"]
+    return table[shown].astype(object)
 
 
 def claims_markdown(profile: str) -> str:
@@ -328,13 +355,13 @@ def settings() -> str:
             name = path.relative_to(folder)
             hidden = any(part.startswith(".") for part in name.parts)
             if path.is_file() and not hidden and path.suffix not in (".lock", ".json"):
-                lines.append(f"{name} {path.stat().st_size}")
+                lines.append(f"{name} {path.stat().st_size} {path.stat().st_mtime_ns}")
         lines.append("--")
     return "\n".join(lines)
 
 
 def _pair(arguments) -> None:
-    for name in [arguments.notebook] if arguments.notebook else notebooks():
+    for name in arguments.notebooks or notebooks():
         print(f"paired {pair(name).name}", flush=True)
 
 
@@ -358,7 +385,7 @@ def main(arguments: list[str] | None = None) -> int:
     index.add_argument("--profile", default="laptop")
     index.set_defaults(function=lambda given: print(write_index(given.profile)))
     paired = commands.add_parser("pair", help="make the committed notebooks")
-    paired.add_argument("notebook", nargs="?")
+    paired.add_argument("notebooks", nargs="*")
     paired.set_defaults(function=_pair)
     listed = commands.add_parser("settings", help="list the data files at hand")
     listed.set_defaults(function=lambda given: print(settings()))

@@ -6,8 +6,10 @@ to the results how many processes work, or whether the sweep was interrupted and
 """
 
 import dataclasses
+import functools
 import importlib
 import os
+import threading
 import time
 from collections.abc import Iterable, Mapping
 from types import ModuleType
@@ -44,6 +46,7 @@ class Sweep:
 
     def select(self, names: Iterable[str]) -> "Sweep":
         """Some of the runs; ValueError for a name that is not there."""
+        names = list(names)
         unknown = [name for name in names if name not in self.runs]
         if unknown:
             raise ValueError(f"unknown runs {', '.join(unknown)}; runs: {', '.join(self.runs)}")
@@ -137,6 +140,27 @@ def _execute(module: str, name: str, config: Any, seed: int, identifier: str) ->
         checkpoint.unlink(missing_ok=True)
 
 
+def _execute_in_worker(parent: int, *task) -> None:
+    _end_with(parent)
+    _execute(*task)
+
+
+@functools.cache
+def _end_with(parent: int) -> None:
+    """Let this process end within a second of its parent's end.
+
+    When a sweep is killed (as Jupyter kernels are when their notebook is interrupted), joblib's
+    processes would go on with the runs they have been given.
+    """
+
+    def watch():
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 def run(
     experiment: ModuleType, configs: Mapping[str, Any], *, seed: int = 0, jobs: int | None = None
 ) -> Sweep:
@@ -186,7 +210,8 @@ def run(
                     bar.update()
             else:
                 parallel = Parallel(n_jobs=workers, return_as="generator_unordered")
-                for _ in parallel(delayed(_execute)(*task) for task in tasks):
+                tasks = [(os.getpid(), *task) for task in tasks]
+                for _ in parallel(delayed(_execute_in_worker)(*task) for task in tasks):
                     bar.update()
         for name in pending:
             runs[name] = results.load_run(short, identifiers[name])

@@ -7,6 +7,8 @@ environment) rewrites requirements.lock from what is installed; ``--active`` che
 environment has everything.
 """
 
+from __future__ import annotations
+
 import importlib.metadata
 import os
 import re

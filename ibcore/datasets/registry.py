@@ -317,7 +317,7 @@ def _own_folder(root):
         return None
     folder = Path(named).expanduser()
     if not folder.is_dir():
-        LOG.warning("IBCORE_DATA = %s is not a folder; it is passed over", named)
+        raise ValueError(f"IBCORE_DATA = {named!r} is not a folder")
     return folder
 
 

@@ -236,5 +236,5 @@ def _codes(block, bin_width):
 
 
 def _blocks(n, rows):
-    step = max(1, _ELEMENTS_PER_BLOCK[rows.device.type] // rows.shape[1])
+    step = max(1, _ELEMENTS_PER_BLOCK["cuda" if rows.is_cuda else "cpu"] // rows.shape[1])
     return (slice(start, start + step) for start in range(0, n, step))

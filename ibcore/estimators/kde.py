@@ -132,7 +132,7 @@ def kde_information_bounds(T, Y, *, noise_variance):
     total = torch.zeros((2, n), dtype=torch.float64, device=rows.device)
     own = torch.zeros_like(total)
     bounds = [0, *ends.tolist()]
-    step = _BLOCK[rows.device.type]
+    step = _BLOCK["cuda" if rows.is_cuda else "cpu"]
     for right in range(0, n, step):
         for left in range(0, right + 1, step):
             kernel = exponents(left, right, step)

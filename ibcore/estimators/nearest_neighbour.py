@@ -220,7 +220,7 @@ def _refuse_zero(distances, k):
 
 def _blocks(n, width, device):
     """Slices of n rows, each with the index of its diagonal, for blocks of `width` columns."""
-    step = max(1, _ELEMENTS_PER_BLOCK[device.type] // width)
+    step = max(1, _ELEMENTS_PER_BLOCK["cuda" if device.type == "cuda" else "cpu"] // width)
     for start in range(0, n, step):
         rows = torch.arange(min(step, n - start), device=device)
         yield slice(start, start + step), (rows, rows + start)

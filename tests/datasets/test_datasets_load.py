@@ -1,7 +1,6 @@
 """load, Dataset, the order of folders, and the command line."""
 
 import dataclasses
-import logging
 import subprocess
 import sys
 
@@ -180,11 +179,11 @@ def test_raw_folder(monkeypatch, tmp_path):
     assert raw_folder() == tmp_path / "checkout" / "data" / "raw"
 
 
-def test_a_missing_ibcore_data_is_told(monkeypatch, caplog):
+def test_a_missing_ibcore_data_is_refused(monkeypatch):
     monkeypatch.setenv("IBCORE_DATA", "/no/such/folder")
-    with caplog.at_level(logging.WARNING):
-        assert load("szt", "all").source == "official"
-    assert "IBCORE_DATA = /no/such/folder is not a folder" in caplog.text
+    with pytest.raises(ValueError, match="IBCORE_DATA = '/no/such/folder' is not a folder"):
+        load("szt", "all")
+    assert load("szt", "all", allow_standin="only").source == "official"
 
 
 def test_command_line(capsys, tiny, sealed):

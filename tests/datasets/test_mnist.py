@@ -247,8 +247,7 @@ def test_stand_in_subset():
     part = load("mnist", "test", n=20, seed=1, allow_standin="only")
     keep = np.sort(np.random.default_rng(1).permutation(355)[:20])
     assert part.fingerprint == whole.subset(keep).fingerprint
-    with pytest.raises(ValueError, match="n = 356 samples wanted, but mnist test has 355"):
-        load("mnist", "test", n=356, allow_standin="only")
+    assert len(load("mnist", "test", n=356, allow_standin="only")) == 355
 
 
 @pytest.mark.parametrize(("h", "size"), [(8, 28), (2, 5), (5, 3), (4, 4), (3, 2)])
