@@ -3,12 +3,13 @@
 PROFILE ?= laptop
 ONLY ?=
 SEED ?= 0
+
 # Notebooks run in their own folder, so relative paths are made absolute first.
-# Where runs and figures go; the tests use other folders.
 ifneq ($(IBCORE_OUTPUT),)
   override IBCORE_OUTPUT := $(abspath $(IBCORE_OUTPUT))
   export IBCORE_OUTPUT
 endif
+# Where runs and figures go; the tests use other folders.
 OUTPUT := $(if $(IBCORE_OUTPUT),$(IBCORE_OUTPUT),.)
 
 ifneq ($(IBCORE_DATA),)
@@ -34,11 +35,11 @@ endif
 
 ALL := $(sort $(basename $(notdir $(wildcard notebooks/[0-9]*.py))))
 CHOSEN := $(if $(ONLY),$(filter $(addsuffix %,$(ONLY)),$(ALL)),$(ALL))
-UNMATCHED := $(foreach part,$(ONLY),$(if $(filter $(part)%,$(ALL)),,$(part)))
+UNMATCHED := $(strip $(foreach part,$(ONLY),$(if $(filter $(part)%,$(ALL)),,$(part))))
 ifneq ($(UNMATCHED),)
   $(error no notebook matches ONLY=$(UNMATCHED); notebooks: $(ALL))
 endif
-STAMPS := $(OUTPUT)/data/runs/stamps/$(PROFILE)-$(SEED)
+STAMPS := $(OUTPUT)/data/runs/stamps/$(PROFILE)
 PACKAGE := $(shell find ibcore -name '*.py' -o -name '*.yaml')
 TESTS := $(PYTHON) -m pytest
 
@@ -59,14 +60,15 @@ env: $(ENVIRONMENT) ## Make .venv from requirements.lock (or check the active co
 active-environment:
 	@$(PYTHON) tools/environment.py --active
 
-data: $(ENVIRONMENT) ## Fetch the data sets (order of sources: data/README.md)
-	@$(if $(filter smoke,$(PROFILE)),:,$(PYTHON) -m ibcore.datasets $(if $(filter laptop,$(PROFILE)),--standin))
+data: $(ENVIRONMENT) ## Fetch what can be fetched, and say what each data set is (see data/README.md)
+	@$(if $(filter smoke,$(PROFILE)),:,$(PYTHON) -m ibcore.datasets --standin)
 
-# Changes when the settings or the data files at hand change, so that stamps do not outlive them.
+# Changes when the seed or the data files at hand change, so that stamps do not outlive them.
 $(STAMPS)/settings: data
 	@mkdir -p $(@D)
 	@new=$$(mktemp $@.XXXXXX) && trap 'rm -f "$$new"' EXIT && \
-	  $(PYTHON) -m ibcore.reproduce settings > $$new && { cmp -s $$new $@ || mv $$new $@; }
+	  { echo "seed $(SEED)" && $(PYTHON) -m ibcore.reproduce settings; } > $$new && \
+	  { cmp -s $$new $@ || mv $$new $@; }
 
 $(STAMPS)/%: notebooks/%.py $(PACKAGE) $(STAMPS)/settings
 	@$(PYTHON) -m ibcore.reproduce run $* --profile $(PROFILE) --seed $(SEED) --chosen "$(CHOSEN)"
@@ -76,7 +78,8 @@ reproduce: $(addprefix $(STAMPS)/,$(CHOSEN)) ## Execute all notebooks; every fig
 	@$(PYTHON) -m ibcore.reproduce index --profile $(PROFILE)
 
 test: env lint ## Run all tests, doctests and the check of the notebooks' outputs
-	@$(TESTS) -n 2 -m "not benchmark"
+	@OMP_NUM_THREADS=1 $(TESTS) -n 2 -m "not benchmark" \
+	  --cov=ibcore --cov-report=term:skip-covered --cov-fail-under=95
 	@$(MAKE) --no-print-directory nbval
 
 nbval: env ## Execute the committed notebooks and compare their checked outputs
@@ -94,8 +97,9 @@ pair: env ## Make the committed notebooks from their .py sources, with smoke out
 lab: env ## Open the notebooks in JupyterLab
 	@$(PYTHON) -m jupyter lab --notebook-dir=notebooks
 
-report: env ## Write figures/PROFILE/index.md, index.html and claims.md again
+report: env ## Write figures/PROFILE/index.* and claims.md again, and the verdicts into README.md
 	@$(PYTHON) -m ibcore.reproduce index --profile $(PROFILE)
+	@$(PYTHON) -m ibcore.reproduce readme
 
 bench: env ## Time the estimators and the training against other libraries
 	@OMP_NUM_THREADS=1 $(TESTS) -m benchmark -p no:xdist tests/benchmarks

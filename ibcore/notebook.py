@@ -7,7 +7,6 @@ every figure, table and verdict.
 
 import dataclasses
 import io
-import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 
@@ -71,7 +70,10 @@ class Chapter:
         for ending, metadata in (("png", {"Software": None}), ("pdf", {"CreationDate": None})):
             buffer = io.BytesIO()
             figure.savefig(buffer, format=ending, metadata=metadata)
-            results.write_atomically(self.folder / f"{name}.{ending}", buffer.getvalue())
+            content = buffer.getvalue()
+            if ending == "png":
+                content = results.with_palette(content)
+            results.write_atomically(self.folder / f"{name}.{ending}", content)
         plt.close(figure)
         self._entries.append({"kind": "figure", "name": name, "caption": self._caption(caption)})
         return figure
@@ -171,9 +173,3 @@ def _show(figure: Figure) -> None:
 
     display(figure)
     plt.close(figure)
-
-
-def read_manifest(profile: str, notebook: str) -> dict | None:
-    """The manifest a notebook has written, or None."""
-    path = results.figures_folder(profile, notebook) / "manifest.json"
-    return json.loads(path.read_text()) if path.exists() else None

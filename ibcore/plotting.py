@@ -112,7 +112,7 @@ def information_plane(
             label=row.layer,
         )
     _limits(ax, mean, ceiling_X, ceiling_Y)
-    ax.legend(title="layer at the last epoch", fontsize=7, title_fontsize=7, loc="lower right")
+    ax.legend(title="layer at the last epoch", fontsize=7, title_fontsize=7, loc="best")
     ax.set(xlabel="I(X;T) [bits]", ylabel="I(T;Y) [bits]", title=title)
     return points
 
@@ -263,7 +263,7 @@ def over_epochs(
     if ceiling is not None:
         ax.axhline(ceiling, color="0.4", linestyle=":", linewidth=1)
     low, high = ax.get_ylim()
-    ax.set_ylim(min(0.0, low), high)
+    ax.set_ylim(min(low, 0.0), max(high, 0.0))
     if label_ends:
         _label_ends(ax, last, ends)
     else:
@@ -386,7 +386,8 @@ def against_parameter(
         if ceilings:
             ax.axhline(ceilings[level], color=colour, linestyle=":", linewidth=1)
     ax.set(xscale="log", xlabel=xlabel, ylabel=ylabel)
-    ax.set_ylim(min(0.0, ax.get_ylim()[0]))
+    low, high = ax.get_ylim()
+    ax.set_ylim(min(low, 0.0), max(high, 0.0))
     ax.legend(fontsize=7)
     return ax
 

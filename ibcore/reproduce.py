@@ -7,10 +7,12 @@ says where the two differ.
 """
 
 import argparse
+import base64
 import html
 import os
 import re
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +25,7 @@ import pandas as pd
 import papermill
 from nbclient.exceptions import CellExecutionError, DeadKernelError
 from papermill.exceptions import PapermillExecutionError
+from traitlets.config import Config
 
 from ibcore import datasets, profiles, results
 
@@ -111,7 +114,10 @@ def execute(notebook: str, profile: str, *, seed: int = 0, stream=None) -> Path:
     os.environ.setdefault("IBCORE_STATIC", "1")
     try:
         nbformat.write(made, working)
-        with _standard_error_in(folder / f"{notebook}.log") as terminal:
+        with (
+            _standard_error_in(folder / f"{notebook}.log") as terminal,
+            tempfile.TemporaryDirectory() as sockets,
+        ):
             papermill.execute_notebook(
                 working,
                 working,
@@ -119,6 +125,7 @@ def execute(notebook: str, profile: str, *, seed: int = 0, stream=None) -> Path:
                 cwd=SOURCES,
                 kernel_name="python3",
                 progress_bar=False,
+                config=_connection(sockets),
                 stderr_file=ProgressLines(stream or terminal, f"  {notebook}:"),
             )
     except PapermillExecutionError as error:
@@ -129,6 +136,16 @@ def execute(notebook: str, profile: str, *, seed: int = 0, stream=None) -> Path:
     finally:
         executed = working.replace(folder / f"{notebook}.ipynb")
     return executed
+
+
+def _connection(folder: str) -> Config:
+    """Let a kernel talk through sockets in a folder.
+
+    Of several kernels that start at once, two may pick the same free TCP port. TCP is left where
+    the path is too long for a socket.
+    """
+    place = f"{folder}/kernel"
+    return Config({"KernelManager": {"transport": "ipc", "ip": place}} if len(place) < 90 else {})
 
 
 def _failure(notebook: str, executed: Path, what: str) -> str:
@@ -167,14 +184,9 @@ def _first_lines(text: str, count: int = 6) -> str:
 # ---------------------------------------------------------------- overview
 
 
-# Only the overview needs the libraries behind these two imports, and they take seconds.
-
-
 def _rows(profile: str):
-    from ibcore.notebook import read_manifest
-
     for notebook in notebooks():
-        manifest = read_manifest(profile, notebook)
+        manifest = results.read_manifest(profile, notebook)
         if manifest:
             yield notebook, manifest
 
@@ -237,7 +249,7 @@ def _html_table(table: pd.DataFrame, **options) -> str:
 
 
 def _decided(profile: str) -> pd.DataFrame:
-    from ibcore import claims
+    from ibcore import claims  # SciPy's statistics take a second to import
 
     table = claims.collect(profile)
     table["seeds"] = table["seeds"].map("{:.0f}".format, na_action="ignore")
@@ -271,6 +283,46 @@ def write_index(profile: str) -> str:
     shown = os.path.relpath(folder)
     lines.append(f"Look at {shown}/index.html, {shown}/index.md and {shown}/claims.md")
     return "\n".join(lines)
+
+
+MARKS = "<!-- verdicts, written by make report -->", "<!-- end of verdicts -->"
+
+
+def best_verdicts() -> pd.DataFrame:
+    """Decided claims of the paper profile, and those of the laptop profile that it lacks."""
+    from ibcore import claims
+
+    found = []
+    for profile in ("paper", "laptop"):
+        table = claims.collect(profile)
+        table = table[~table["verdict"].str.startswith("not run")]
+        known = set(found[0]["claim"]) if found else set()
+        found.append(table[~table["claim"].isin(known)])
+    order = claims.published()["claim"].tolist()
+    both = pd.concat(found, ignore_index=True)
+    return both.sort_values("claim", key=lambda column: column.map(order.index), kind="stable")
+
+
+def readme_with_verdicts(text: str) -> str:
+    """The README with its table of verdicts made anew from the committed figures.
+
+    Raises ValueError if the marks around the table are missing.
+    """
+    from ibcore import claims
+
+    start, end = (text.find(mark) for mark in MARKS)
+    if start < 0 or end < start:
+        raise ValueError(f"README.md lacks the marks {MARKS[0]} and {MARKS[1]}")
+    table = best_verdicts()
+    missing = len(claims.published()) - table["claim"].nunique()
+    shown = table[["claim", "statement", "verdict", "data", "profile"]]
+    block = f"\n\n{shown.to_markdown(index=False)}\n\n{missing} of the claims are not run yet.\n\n"
+    return text[: start + len(MARKS[0])] + block + text[end:]
+
+
+def _write_readme(arguments) -> None:
+    path = SOURCES.parent / "README.md"
+    results.write_atomically(path, readme_with_verdicts(path.read_text()))
 
 
 # ---------------------------------------------------------------- pairs
@@ -321,11 +373,16 @@ def pair(notebook: str) -> Path:
     made.metadata["language_info"] = {"name": "python"}
     for number, cell in enumerate(made.cells):
         cell["id"] = f"cell-{number:02d}"
-        if cell.cell_type == "code":
-            cell.execution_count = None
-            for output in cell.outputs:
-                if "execution_count" in output:
-                    output["execution_count"] = None
+    code = [cell for cell in made.cells if cell.cell_type == "code"]
+    for count, cell in enumerate(code, start=1):  # nbval refuses outputs of cells without a count
+        cell.execution_count = count
+        for output in cell.outputs:
+            if "execution_count" in output:
+                output["execution_count"] = count
+            if "image/png" in output.get("data", {}):
+                picture = base64.b64decode(output["data"]["image/png"])
+                small = results.with_palette(picture)
+                output["data"]["image/png"] = base64.b64encode(small).decode()
     path = SOURCES / f"{notebook}.ipynb"
     results.write_atomically(path, nbformat.writes(made) + "\n")
     return path
@@ -387,6 +444,8 @@ def main(arguments: list[str] | None = None) -> int:
     paired = commands.add_parser("pair", help="make the committed notebooks")
     paired.add_argument("notebooks", nargs="*")
     paired.set_defaults(function=_pair)
+    readme = commands.add_parser("readme", help="write the verdicts into README.md")
+    readme.set_defaults(function=_write_readme)
     listed = commands.add_parser("settings", help="list the data files at hand")
     listed.set_defaults(function=lambda given: print(settings()))
     commands.add_parser("check", help="compare notebooks and sources").set_defaults(function=_check)

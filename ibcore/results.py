@@ -15,6 +15,7 @@ import ast
 import dataclasses
 import hashlib
 import importlib.util
+import io
 import json
 import os
 import platform
@@ -27,6 +28,7 @@ from pathlib import Path
 
 import pandas as pd
 from filelock import FileLock
+from PIL import Image
 
 # ---------------------------------------------------------------- folders
 
@@ -95,6 +97,15 @@ def table_to_csv(table: pd.DataFrame) -> str:
 def read_csv(path: Path) -> pd.DataFrame:
     """A table as ``table_to_csv`` wrote it; only an empty field counts as missing."""
     return pd.read_csv(path, keep_default_na=False, na_values=[""])
+
+
+def with_palette(png: bytes) -> bytes:
+    """A PNG picture in 256 colours: about a third of the size, the same to the eye."""
+    picture = Image.open(io.BytesIO(png)).convert("RGB")
+    buffer = io.BytesIO()
+    few = picture.quantize(256, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    few.save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()
 
 
 def sha256(data: bytes) -> str:
@@ -325,3 +336,9 @@ def load_table(profile: str, notebook: str, name: str) -> pd.DataFrame:
             f"tables there: {', '.join(known) or 'none'}"
         )
     return read_csv(path)
+
+
+def read_manifest(profile: str, notebook: str) -> dict | None:
+    """The captions and runs that a notebook has noted beside its outputs, or None."""
+    path = figures_folder(profile, notebook) / "manifest.json"
+    return json.loads(path.read_text()) if path.exists() else None

@@ -147,7 +147,7 @@ def _execute_in_worker(parent: int, *task) -> None:
 
 @functools.cache
 def _end_with(parent: int) -> None:
-    """Let this process end within a second of its parent's end.
+    """Let this process end within half a second of its parent's end.
 
     When a sweep is killed (as Jupyter kernels are when their notebook is interrupted), joblib's
     processes would go on with the runs they have been given.
@@ -155,7 +155,7 @@ def _end_with(parent: int) -> None:
 
     def watch():
         while os.getppid() == parent:
-            time.sleep(1)
+            time.sleep(0.5)
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()

@@ -1,0 +1,454 @@
+"""Figures: what is drawn is what the tables say, with units, with zero, without overlaps."""
+
+import itertools
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.collections import PathCollection, PolyCollection
+from matplotlib.colors import to_rgba
+from mpl_toolkits.mplot3d import proj3d
+
+from ibcore import plotting
+from ibcore.datasets import szt
+
+LAYERS = ("hidden1", "hidden2", "output")
+EPOCHS = (0, 1, 10, 100)
+
+
+@pytest.fixture(autouse=True)
+def clean():
+    with mpl.rc_context():
+        yield
+        plt.close("all")
+
+
+@pytest.fixture
+def ax():
+    return plt.subplots()[1]
+
+
+def table(run="tanh", part="all", estimator="binning", seeds=3, shift=0.0):
+    rows = [
+        {
+            "run": run, "set": part, "estimator": estimator, "seed": seed, "epoch": epoch,
+            "layer": layer, "layer_index": index,
+            "I_XT": 8 - 2 * index + np.log10(epoch + 1) + 0.1 * seed + shift,
+            "I_TY": 0.9 - 0.1 * index + 0.01 * seed,
+        }
+        for seed in range(seeds) for epoch in EPOCHS for index, layer in enumerate(LAYERS)
+    ]  # fmt: skip
+    return pd.DataFrame(rows).sample(frac=1, random_state=0)
+
+
+def limits(runs=("tanh", "ReLU"), x=12.0, y=1.0):
+    return pd.DataFrame(
+        [{"run": run, "set": "all", "ceiling_X": x, "ceiling_Y": y} for run in runs]
+    )
+
+
+def contains(interval, *values):
+    low, high = sorted(interval)
+    return all(low <= value <= high for value in values)
+
+
+# ---------------------------------------------------------------- one plane
+
+
+def test_plane_shows_means_over_seeds(ax):
+    points = plotting.information_plane(ax, table())
+    assert isinstance(points, PathCollection)
+    found = {
+        (round(x, 9), round(y, 9)): epoch
+        for (x, y), epoch in zip(points.get_offsets(), points.get_array(), strict=True)
+    }
+    expected = {
+        (round(8 - 2 * i + np.log10(e + 1) + 0.1, 9), round(0.9 - 0.1 * i + 0.01, 9)): e
+        for i in range(3)
+        for e in EPOCHS
+    }
+    assert found == expected
+
+
+def test_plane_has_units_title_and_zero(ax):
+    plotting.information_plane(ax, table(), title="tanh")
+    assert ax.get_xlabel() == "I(X;T) [bits]"
+    assert ax.get_ylabel() == "I(T;Y) [bits]"
+    assert ax.get_title() == "tanh"
+    assert contains(ax.get_xlim(), 0.0, 10.1)
+    assert contains(ax.get_ylim(), 0.0, 0.91)
+
+
+def test_negative_estimates_are_shown(ax):
+    plotting.information_plane(ax, table(shift=-12.0))
+    assert contains(ax.get_xlim(), -8, 0)
+
+
+def test_ceilings_are_dotted_named_and_visible(ax):
+    before = len(ax.lines)
+    plotting.information_plane(ax, table(), ceiling_X=12.0, ceiling_Y=1.5)
+    dotted = [line for line in ax.lines[before:] if line.get_linestyle() == ":"]
+    assert [line.get_xdata()[0] for line in dotted[:1]] == [12.0]
+    assert [line.get_ydata()[0] for line in dotted[1:]] == [1.5]
+    assert [text.get_text() for text in ax.texts] == [r"$\log_2 n$", "H(Y)"]
+    assert contains(ax.get_xlim(), 12.0)
+    assert contains(ax.get_ylim(), 1.5)
+
+
+def test_no_ceiling_no_dotted_line(ax):
+    plotting.information_plane(ax, table())
+    assert not [line for line in ax.lines if line.get_linestyle() == ":"]
+    assert not ax.texts
+
+
+def test_layers_are_told_apart_by_marker_and_name_at_the_last_epoch(ax):
+    plotting.information_plane(ax, table())
+    ends = [c for c in ax.collections if c.get_label() in LAYERS]
+    assert [c.get_label() for c in ends] == list(LAYERS)
+    assert len({c.get_paths()[0].vertices.tobytes() for c in ends}) == 3
+    for index, end in enumerate(ends):
+        expected = (8 - 2 * index + np.log10(101) + 0.1, 0.9 - 0.1 * index + 0.01)
+        assert end.get_offsets()[0].tolist() == pytest.approx(expected)
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == list(LAYERS)
+
+
+def test_grey_lines_join_the_layers_of_an_epoch_in_network_order(ax):
+    plotting.information_plane(ax, table())
+    assert len(ax.lines) == len(EPOCHS)
+    for line, epoch in zip(ax.lines, EPOCHS, strict=True):
+        assert to_rgba(line.get_color()) == to_rgba("0.85")
+        expected = [8 - 2 * i + np.log10(epoch + 1) + 0.1 for i in range(3)]
+        assert line.get_xdata() == pytest.approx(expected)
+
+
+def test_more_layers_than_markers(ax):
+    many = pd.DataFrame(
+        [{"seed": 0, "epoch": e, "layer": f"l{i}", "layer_index": i, "I_XT": i, "I_TY": i}
+         for i in range(25) for e in (0, 1)]
+    )  # fmt: skip
+    plotting.information_plane(ax, many)
+    assert len(ax.get_legend().get_texts()) == 25
+
+
+def test_plane_of_the_initialisation_alone(ax):
+    plotting.information_plane(ax, table().query("epoch == 0"))
+    ax.figure.canvas.draw()
+
+
+@pytest.mark.parametrize(
+    ("mixed", "words"),
+    [
+        (("tanh", "all", "binning", "ReLU", "all", "binning"), r"one run, got \['ReLU', 'tanh'\]"),
+        (("tanh", "all", "binning", "tanh", "test", "binning"), r"one set, got \['all', 'test'\]"),
+        (("tanh", "all", "kde", "tanh", "all", "bin"), r"one estimator, got \['bin', 'kde'\]"),
+    ],
+)
+def test_mixed_tables_are_refused(ax, mixed, words):
+    both = pd.concat([table(*mixed[:3]), table(*mixed[3:])])
+    with pytest.raises(ValueError, match=f"one information plane shows {words}"):
+        plotting.information_plane(ax, both)
+
+
+def test_empty_tables_are_refused(ax):
+    with pytest.raises(ValueError, match="an information plane needs at least one row"):
+        plotting.information_plane(ax, table().iloc[:0])
+    with pytest.raises(ValueError, match="information planes need at least one row"):
+        plotting.information_planes(table().iloc[:0], limits())
+
+
+@pytest.mark.parametrize("last", [0, 1, 60, 10_000])
+def test_epoch_colours_are_logarithmic_with_room_for_0(last):
+    norm = plotting.epoch_norm(last)
+    assert float(norm(0)) == 0.0
+    assert float(norm(max(last, 2))) == 1.0
+    values = norm(np.arange(max(last, 2) + 1))
+    assert (np.diff(values) > 0).all()
+    if last == 10_000:
+        assert values[1000] - values[100] == pytest.approx(values[100] - values[10], rel=1e-6)
+        assert values[1] > 0.03
+
+
+# ---------------------------------------------------------------- several planes
+
+
+def colour_bars(figure):
+    return [axes for axes in figure.axes if axes.get_label() == "<colorbar>"]
+
+
+def test_planes_share_one_colour_bar_and_scale():
+    both = pd.concat([table(), table("ReLU").query("epoch < 100")])
+    figure = plotting.information_planes(both, limits())
+    (bar,) = colour_bars(figure)
+    assert bar.get_ylabel() == "epoch (0 = initialisation)"
+    assert [axes.get_title() for axes in figure.axes if axes is not bar] == ["tanh", "ReLU"]
+    norms = [
+        c.norm for axes in figure.axes for c in axes.collections
+        if isinstance(c, PathCollection) and c.get_array() is not None
+    ]  # fmt: skip
+    assert [norm.vmax for norm in norms] == [100, 100]
+
+
+@pytest.mark.parametrize(
+    ("last", "ticks"),
+    [
+        (1, ["0", "1", "2"]),
+        (60, ["0", "1", "10", "60"]),
+        (100, ["0", "1", "10", "100"]),
+        (120, ["0", "1", "10", "100"]),
+        (1200, ["0", "1", "10", "100", "1000"]),
+        (4000, ["0", "1", "10", "100", "1000", "4000"]),
+    ],
+)
+def test_colour_bar_ticks(ax, last, ticks):
+    points = plotting.information_plane(ax, table(), last_epoch=last)
+    plotting.epoch_colourbar(ax.figure, points, [ax])
+    (bar,) = colour_bars(ax.figure)
+    assert [label.get_text() for label in bar.get_yticklabels()] == ticks
+
+
+def test_planes_in_rows_with_titles_and_without_an_empty_panel():
+    tables = pd.concat([table(run) for run in "abc"])
+    figure = plotting.information_planes(
+        tables, limits("abc"), columns=2, titles={"a": "first panel"}
+    )
+    panels = [axes for axes in figure.axes if axes not in colour_bars(figure)]
+    assert [axes.get_title() for axes in panels] == ["first panel", "b", "c", ""]
+    assert [axes.get_visible() for axes in panels] == [True, True, True, False]
+    assert len(colour_bars(figure)) == 1
+
+
+def test_planes_by_another_column_take_the_ceiling_of_their_run():
+    both = pd.concat([table(estimator="KDE upper"), table(estimator="KDE lower")])
+    both = both.assign(panel=both["run"] + ", " + both["estimator"])
+    bounds = pd.concat([limits(("ReLU",), x=3.0), limits(("tanh",), x=11.0)])
+    figure = plotting.information_planes(both, bounds, by="panel")
+    for axes in figure.axes[:2]:
+        dotted = [line for line in axes.lines if line.get_linestyle() == ":"]
+        assert dotted[0].get_xdata()[0] == 11.0
+
+
+# ---------------------------------------------------------------- over epochs
+
+
+def boxes(figure, texts):
+    figure.canvas.draw()
+    return [text.get_window_extent() for text in texts]
+
+
+def test_over_epochs_is_mean_and_standard_deviation(ax):
+    assert plotting.over_epochs(ax, table(), "I_XT", hue="layer", ylabel="y", title="t") is ax
+    lines = {line.get_label(): line for line in ax.lines}
+    assert set(lines) == set(LAYERS)
+    line = lines["hidden2"]
+    assert line.get_xdata().tolist() == list(EPOCHS)
+    expected = [6 + np.log10(e + 1) + 0.1 for e in EPOCHS]
+    assert line.get_ydata() == pytest.approx(expected)
+    bands = [c for c in ax.collections if isinstance(c, PolyCollection)]
+    heights = np.ptp(bands[0].get_paths()[0].vertices[:, 1])
+    assert heights == pytest.approx(np.log10(101) + 2 * 0.1)
+    assert ax.get_xlabel() == "epoch (0 = initialisation)"
+    assert (ax.get_ylabel(), ax.get_title()) == ("y", "t")
+
+
+def test_over_epochs_shows_epoch_0_zero_and_the_ceiling(ax):
+    plotting.over_epochs(ax, table(), "I_XT", hue="layer", ceiling=12.0)
+    assert ax.get_xlim() == (0, 100)
+    assert ax.get_xscale() == "symlog"
+    assert contains(ax.get_ylim(), 0.0, 12.0)
+    assert ax.get_ylabel() == "I_XT"
+    dotted = [line for line in ax.lines if line.get_linestyle() == ":"]
+    assert [line.get_ydata()[0] for line in dotted] == [12.0]
+
+
+def test_negative_curves_are_shown(ax):
+    plotting.over_epochs(ax, table(shift=-12.0), "I_XT", hue="layer")
+    assert contains(ax.get_ylim(), -8.0, 0.0)
+
+
+def test_one_seed_has_a_band_of_no_width(ax):
+    plotting.over_epochs(ax, table(seeds=1), "I_XT", hue="layer")
+    ax.figure.canvas.draw()
+    assert np.isfinite(ax.dataLim.get_points()).all()
+
+
+def test_names_stand_at_the_ends_in_the_colour_of_their_lines(ax):
+    plotting.over_epochs(ax, table(), "I_XT", hue="layer")
+    assert sorted(text.get_text() for text in ax.texts) == sorted(LAYERS)
+    colours = {line.get_label(): line.get_color() for line in ax.lines}
+    assert len(set(colours.values())) == 3
+    for text in ax.texts:
+        assert text.get_color() == colours[text.get_text()]
+        assert text.xy[0] == 100
+    assert ax.get_legend() is None
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.01, 1.0])
+def test_names_at_the_ends_do_not_overlap(spread):
+    figure, axes = plotting.grid(1)
+    lines = pd.DataFrame(
+        [{"seed": 0, "epoch": e, "layer": f"layer {i}", "v": 5 + spread * i}
+         for i in range(8) for e in (0, 10)]
+    )  # fmt: skip
+    plotting.over_epochs(axes[0, 0], lines, "v", hue="layer")
+    found = boxes(figure, axes[0, 0].texts)
+    assert len(found) == 8
+    for one, other in itertools.combinations(found, 2):
+        assert not one.overlaps(other)
+    heights = [box.y0 for _, box in sorted(zip([t.get_text() for t in axes[0, 0].texts], found,
+                                               strict=True), key=lambda pair: pair[0])]  # fmt: skip
+    assert heights == sorted(heights)
+
+
+def test_a_legend_instead_of_names_at_the_ends(ax):
+    plotting.over_epochs(ax, table(), "I_XT", hue="layer", label_ends=False)
+    assert not ax.texts
+    assert {text.get_text() for text in ax.get_legend().get_texts()} == set(LAYERS)
+
+
+def test_layers_over_epochs():
+    both = pd.concat([table(), table("ReLU")])
+    figure = plotting.layers_over_epochs(
+        both, "I_XT", ylabel="I(X;T) [bits]", titles={"ReLU": "rectifier"}, ceilings={"tanh": 12.0}
+    )
+    first, second = figure.axes
+    assert [axes.get_title() for axes in figure.axes] == ["tanh", "rectifier"]
+    assert [axes.get_ylabel() for axes in figure.axes] == ["I(X;T) [bits]"] * 2
+    assert [line.get_label() for line in first.lines[:3]] == list(LAYERS)
+    assert len(first.lines) == 4
+    assert len(second.lines) == 3
+
+
+def test_grid_has_the_size_it_is_given():
+    figure, axes = plotting.grid(3, rows=2, width=2.0, height=1.5)
+    assert axes.shape == (2, 3)
+    assert figure.get_size_inches().tolist() == pytest.approx([6.8, 3.0])
+
+
+# ---------------------------------------------------------------- other figures
+
+
+def test_intervals(ax):
+    rows = pd.DataFrame(
+        {"claim": ["a", "b"], "mean": [1.0, 2.0], "low": [0.5, 1.0], "high": [2.0, 2.5]}
+    )
+    drawn = plotting.intervals(ax, rows, label="claim", xlabel="drop [bits]", threshold=0.3)
+    assert drawn is ax
+    assert [text.get_text() for text in ax.get_yticklabels()] == ["a", "b"]
+    assert ax.get_yticks().tolist() == [1, 0]
+    (bars,) = [c for c in ax.collections if c.get_label().startswith("_")]
+    assert [segment[:, 0].tolist() for segment in bars.get_segments()] == [[0.5, 2.0], [1.0, 2.5]]
+    assert ax.get_xlabel() == "drop [bits]"
+    dotted = [line for line in ax.lines if line.get_linestyle() == ":"]
+    assert [line.get_xdata()[0] for line in dotted] == [0.3]
+
+
+def test_an_infinite_interval_can_be_drawn(ax):
+    rows = pd.DataFrame(
+        {"claim": ["one seed", "b"], "mean": [1.0, 2.0], "low": [-np.inf, 1.0], "high": [np.inf, 3]}
+    )
+    plotting.intervals(ax, rows, label="claim", xlabel="x")
+    ax.figure.canvas.draw()
+    assert np.isfinite(ax.get_xlim()).all()
+
+
+def test_estimates_against_n():
+    rows = pd.DataFrame(
+        [{"estimator": name, "n": n, "d": d, "estimate": 1.0 + bias + 0.1 * r, "truth": 1.0}
+         for name, bias in (("a", 0.5), ("b", -0.5), ("c", 0.0), ("d", 0.1))
+         for n in (100, 1000) for d in (2, 5) for r in (-1, 1)]
+    )  # fmt: skip
+    figure = plotting.estimates_against_n(rows)
+    panels = figure.axes
+    assert [axes.get_title() for axes in panels] == ["a", "b", "c", "d", "", ""]
+    assert [axes.get_visible() for axes in panels] == [True] * 4 + [False] * 2
+    assert panels[0].lines[0].get_ydata().tolist() == pytest.approx([0.5, 0.5])
+    assert panels[0].get_ylabel() == "estimate - truth [bits]"
+    assert [text.get_text() for text in panels[0].get_legend().get_texts()] == ["d = 2", "d = 5"]
+    assert [line.get_ydata()[0] for line in panels[1].lines if line.get_linestyle() == ":"] == [0]
+
+
+def test_against_parameter(ax):
+    rows = pd.DataFrame(
+        {"width": [1.0, 0.1, 1.0, 0.1], "I": [2.0, 1.0, 4.0, 3.0], "d": [1, 1, 5, 5]}
+    )
+    options = {"x": "width", "y": "I", "hue": "d", "xlabel": "bin width", "ylabel": "I [bits]"}
+    assert plotting.against_parameter(ax, rows, **options, ceilings={1: 6.0, 5: 7.0}) is ax
+    solid = [line for line in ax.lines if line.get_linestyle() != ":"]
+    dotted = [line for line in ax.lines if line.get_linestyle() == ":"]
+    assert [line.get_xdata().tolist() for line in solid] == [[0.1, 1.0]] * 2
+    assert [line.get_ydata().tolist() for line in solid] == [[1.0, 2.0], [3.0, 4.0]]
+    assert [line.get_ydata()[0] for line in dotted] == [6.0, 7.0]
+    assert [line.get_color() for line in dotted] == [line.get_color() for line in solid]
+    assert ax.get_xscale() == "log"
+    assert contains(ax.get_ylim(), 0.0, 7.0)
+    _, plain = plt.subplots()
+    plotting.against_parameter(plain, rows, **options)
+    assert len(plain.lines) == 2
+
+
+def test_binned_plane(ax):
+    T = np.array([[0.1, -0.2], [0.9, 0.4], [0.6, 0.3]])
+    assert plotting.binned_plane(ax, T, np.array([0, 1, 1]), 0.5, title="t") is ax.figure
+    vertical = [
+        line.get_xdata()[0] for line in ax.lines if line.get_xdata()[0] == line.get_xdata()[1]
+    ]
+    horizontal = [line.get_ydata()[0] for line in ax.lines if line not in ax.lines[: len(vertical)]]
+    assert vertical == [0.0, 0.5, 1.0]
+    assert horizontal == [-0.5, 0.0, 0.5]
+    assert ax.collections[0].get_offsets().tolist() == T.tolist()
+
+
+def test_icosahedra():
+    bits = np.zeros(12)
+    bits[[0, 3]] = 1
+    vertices = szt.icosahedron_vertices()
+    figure = plotting.icosahedra(vertices, {"two": bits, "none": np.zeros(12)})
+    figure.canvas.draw()
+    two, none = figure.axes
+    assert (two.get_title(), none.get_title()) == ("two", "none")
+    assert len(two.lines) == 30  # the edges of an icosahedron
+    for axes, expected in ((two, bits), (none, np.zeros(12))):
+        depth = proj3d.proj_transform(*vertices.T, axes.M)[2]  # colours are sorted by it when drawn
+        orange = (axes.collections[0].get_facecolor() == to_rgba("tab:orange")).all(1)
+        assert orange.tolist() == (expected[np.argsort(-depth)] == 1).tolist()
+    assert [text.get_text() for text in two.texts] == [str(i) for i in range(12)]
+
+
+def test_amplitude_histogram(ax):
+    amplitude = np.linspace(0, 12, 101)
+    labels = (amplitude > 7.6).astype(int)
+    assert plotting.amplitude_histogram(ax, amplitude, labels, 7.6) is ax
+    heights = [sum(patch.get_height() for patch in bars) for bars in ax.containers]
+    assert heights == [(labels == 0).sum(), (labels == 1).sum()]
+    assert [line.get_xdata()[0] for line in ax.lines] == [7.6]
+
+
+# ---------------------------------------------------------------- style
+
+
+def test_stand_ins_are_marked_within_the_figure(ax):
+    plotting.mark_standin(ax.figure, "stand-in (digits) for MNIST")
+    (text,) = ax.figure.texts
+    assert text.get_text() == "stand-in (digits) for MNIST"
+    (box,) = boxes(ax.figure, [text])
+    figure = ax.figure.bbox
+    assert figure.x0 <= box.x0 < box.x1 <= figure.x1
+    assert figure.y0 <= box.y0 < box.y1 <= figure.y1
+
+
+def test_style():
+    plotting.use_style()
+    assert not mpl.rcParams["axes.spines.top"]
+    assert mpl.rcParams["savefig.dpi"] == 110
+    assert mpl.rcParams["svg.hashsalt"] == "ibcore"
+
+
+def test_tables_are_not_changed(ax):
+    given, bounds = table(), limits(("tanh",))
+    before = given.copy(), bounds.copy()
+    plotting.information_planes(given, bounds)
+    plotting.over_epochs(ax, given, "I_XT", hue="layer")
+    pd.testing.assert_frame_equal(given, before[0])
+    pd.testing.assert_frame_equal(bounds, before[1])

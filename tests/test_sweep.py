@@ -1,0 +1,496 @@
+"""Sweeps: the same bits however they are run, interrupted, killed or run twice at once."""
+
+import dataclasses
+import importlib
+import os
+import signal
+import sys
+import threading
+import time
+
+import pandas as pd
+import pytest
+import torch
+from joblib.externals.loky import get_reusable_executor
+
+from ibcore import results, sweep
+from ibcore.experiments import information_plane
+from ibcore.recording import InformationRecorder
+
+TOY = '''
+"""An experiment that says what it does."""
+
+import dataclasses
+import os
+import time
+
+import pandas as pd
+import torch
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    value: float
+    standin: bool = False
+    fail: bool = False
+    seconds: float = 0.0
+    threads: int = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Data:
+    label: str
+    source: str
+    note: str
+    fingerprint: str
+
+
+def load(config):
+    if config.standin:
+        return Data("stand-in (digits) for MNIST", "stand-in", "stand-in: digits.", "abc")
+    return Data("12-bit task", "official", "Generated.", "def")
+
+
+def device_name(config):
+    return "toy device"
+
+
+def run(config, seed, dataset, *, checkpoint, name):
+    with open(os.environ["TOY_LOG"], "a") as log:
+        log.write(f"{name} {os.getpid()}\\n")
+    checkpoint.write_text(name)
+    time.sleep(config.seconds)
+    if config.fail:
+        raise RuntimeError(f"{name} failed")
+    numbers = pd.DataFrame({"seed": [seed, seed + 1], "value": [config.value / 3, 0.1 + seed]})
+    threads = pd.DataFrame({"threads": [torch.get_num_threads()]})
+    return {"numbers": numbers, "threads": threads}
+'''
+
+
+@pytest.fixture(scope="module")
+def module_folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("modules")
+    (folder / "toy.py").write_text(TOY)
+    return folder
+
+
+@pytest.fixture
+def toy(module_folder, tmp_path, monkeypatch):
+    """The experiment above, as an importable module here and in other processes."""
+    monkeypatch.setenv("TOY_LOG", str(tmp_path / "log"))
+    monkeypatch.setenv("PYTHONPATH", str(module_folder))
+    monkeypatch.syspath_prepend(module_folder)
+    yield importlib.import_module("toy")
+    (module_folder / "toy.py").write_text(TOY)
+    del sys.modules["toy"]
+
+
+@pytest.fixture(scope="module")
+def pool_folder(tmp_path_factory):
+    """Workers know the environment of their start: one folder for all of them, then their end."""
+    yield tmp_path_factory.mktemp("pool")
+    get_reusable_executor().shutdown(wait=True)
+
+
+@pytest.fixture
+def pool(toy, pool_folder, monkeypatch):
+    monkeypatch.setenv("IBCORE_OUTPUT", str(pool_folder))
+    monkeypatch.setenv("TOY_LOG", str(pool_folder / "log"))
+    return pool_folder
+
+
+@pytest.fixture
+def computed(tmp_path):
+    """Names of the runs that were really computed, in order."""
+
+    def names():
+        log = tmp_path / "log"
+        return [line.split()[0] for line in log.read_text().splitlines()] if log.exists() else []
+
+    return names
+
+
+def files(output):
+    folder = output / "data" / "runs" / "toy"
+    return sorted(path.name for path in folder.iterdir() if path.suffix != ".lock")
+
+
+def identifiers(found):
+    return sorted(run.record["run"] for run in found.runs.values())
+
+
+# ---------------------------------------------------------------- run or read
+
+
+def test_tables_by_name(toy, computed):
+    configs = {"b": toy.Config(1.0), "a": toy.Config(2.0)}
+    found = sweep.run(toy, configs, seed=7)
+    table = found.table("numbers")
+    expected = pd.DataFrame(
+        {"run": ["b", "b", "a", "a"], "seed": [7, 8] * 2, "value": [1 / 3, 7.1, 2 / 3, 7.1]}
+    )
+    pd.testing.assert_frame_equal(table, expected, check_exact=True)
+    assert list(found.runs["a"].tables["numbers"]) == ["seed", "value"]
+    assert computed() == ["b", "a"]
+    with pytest.raises(
+        ValueError, match="unknown table 'number'; tables of these runs: numbers, t"
+    ):
+        found.table("number")
+
+
+def test_the_second_call_computes_nothing(toy, computed, monkeypatch):
+    configs = {"a": toy.Config(1.0), "b": toy.Config(2.0)}
+    first = sweep.run(toy, configs)
+
+    def forbidden(*_, **__):
+        raise AssertionError("computed again")
+
+    monkeypatch.setattr(toy, "run", forbidden)
+    second = sweep.run(toy, configs)
+    pd.testing.assert_frame_equal(second.table("numbers"), first.table("numbers"), check_exact=True)
+    assert second.provenance().equals(first.provenance())
+    assert computed() == ["a", "b"]
+
+
+def test_only_what_is_missing_is_computed(toy, computed):
+    a, b, c = toy.Config(1.0), toy.Config(2.0), toy.Config(3.0)
+    sweep.run(toy, {"b": b})
+    found = sweep.run(toy, {"a": a, "b": b, "c": c})
+    assert list(found.runs) == ["a", "b", "c"]
+    assert computed() == ["b", "a", "c"]
+    sweep.run(toy, {"a": a}, seed=1)
+    sweep.run(toy, {"another name": a})
+    assert computed() == ["b", "a", "c", "a"]
+
+
+def test_a_changed_experiment_runs_again(toy, computed, module_folder):
+    configs = {"a": toy.Config(1.0)}
+    before = sweep.run(toy, configs).table("numbers")
+    source = module_folder / "toy.py"
+    source.write_text(TOY + "# a comment\n")
+    sweep.run(toy, configs)
+    assert computed() == ["a"]
+    source.write_text(TOY.replace("/ 3", "/ 4 "))
+    importlib.reload(toy)
+    after = sweep.run(toy, {"a": toy.Config(1.0)}).table("numbers")
+    assert computed() == ["a", "a"]
+    assert (before["value"][0], after["value"][0]) == (1 / 3, 0.25)
+
+
+def test_changed_data_run_again(toy, computed, monkeypatch):
+    sweep.run(toy, {"a": toy.Config(1.0)})
+    changed = dataclasses.replace(toy.load(toy.Config(1.0)), fingerprint="other")
+    monkeypatch.setattr(toy, "load", lambda config: changed)
+    sweep.run(toy, {"a": toy.Config(1.0)})
+    assert computed() == ["a", "a"]
+
+
+def test_a_damaged_run_is_computed_again_alone(toy, computed):
+    configs = {"a": toy.Config(1.0), "b": toy.Config(2.0)}
+    first = sweep.run(toy, configs)
+    path = results.run_folder("toy", first.runs["b"].record["run"]) / "numbers.csv"
+    path.write_text(path.read_text().replace("0", "1"))
+    with pytest.warns(UserWarning, match="is damaged and will be computed again: numbers.csv"):
+        second = sweep.run(toy, configs)
+    assert computed() == ["a", "b", "b"]
+    pd.testing.assert_frame_equal(second.table("numbers"), first.table("numbers"), check_exact=True)
+
+
+def test_a_failing_run_raises_and_the_finished_stay(toy, computed, output):
+    configs = {"a": toy.Config(1.0), "bad": toy.Config(2.0, fail=True), "c": toy.Config(3.0)}
+    with pytest.raises(RuntimeError, match="bad failed"):
+        sweep.run(toy, configs)
+    assert computed() == ["a", "bad"]
+    finished = identifiers(sweep.run(toy, {"a": configs["a"]}))
+    # the checkpoint of the failed run is kept, nothing of it looks finished
+    assert [name for name in files(output) if not name.endswith(".checkpoint")] == finished
+    assert len(files(output)) == 2
+    with pytest.raises(RuntimeError, match="bad failed"):
+        sweep.run(toy, configs)
+    assert computed() == ["a", "bad", "bad"]
+
+
+def test_nothing_but_results_and_locks_is_left(toy, output):
+    found = sweep.run(toy, {"a": toy.Config(1.0)})
+    assert files(output) == identifiers(found)
+
+
+def test_leftovers_of_a_killed_attempt_are_removed(toy, output):
+    (name,) = identifiers(sweep.run(toy, {"a": toy.Config(1.0)}))
+    folder = results.run_folder("toy", name)
+    folder.rename(folder.with_name(f".{name}.killed"))
+    (folder.parent / f"{name}.checkpoint.1.tmp").touch()
+    sweep.run(toy, {"a": toy.Config(1.0)})
+    assert files(output) == [name]
+
+
+def test_a_run_that_another_process_has_finished_meanwhile(toy, computed):
+    (run,) = sweep.run(toy, {"a": toy.Config(1.0)}).runs.values()
+    sweep._execute("toy", "a", toy.Config(1.0), 0, run.record["run"])
+    assert computed() == ["a"]
+
+
+@pytest.mark.parametrize("fail", [False, True])
+def test_threads_are_those_of_the_configuration_and_come_back(toy, fail):
+    torch.set_num_threads(1)
+    try:
+        sweep.run(toy, {"a": toy.Config(1.0, threads=2)})
+        assert torch.get_num_threads() == 1
+        found = sweep.run(toy, {"a": toy.Config(1.0, threads=2)})
+        assert found.table("threads")["threads"].tolist() == [2]
+        if fail:
+            with pytest.raises(RuntimeError, match="failed"):
+                sweep.run(toy, {"a": toy.Config(1.0, threads=2, fail=True)})
+            assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(1)
+
+
+@pytest.mark.parametrize(
+    ("jobs", "environment", "pending", "expected"),
+    [
+        (3, "1", 9, 3),
+        (3, "1", 2, 2),
+        (None, "4", 9, 4),
+        (None, "", 9, os.cpu_count()),
+        (None, None, 9, os.cpu_count()),
+    ],
+)
+def test_number_of_processes(monkeypatch, jobs, environment, pending, expected):
+    monkeypatch.delenv("IBCORE_JOBS")
+    if environment is not None:
+        monkeypatch.setenv("IBCORE_JOBS", environment)
+    assert sweep._jobs(jobs, pending) == min(expected, pending)
+
+
+def test_refused(toy, monkeypatch):
+    with pytest.raises(ValueError, match="no configuration to run"):
+        sweep.run(toy, {})
+    with pytest.raises(ValueError, match="jobs must be at least 1, got 0"):
+        sweep.run(toy, {"a": toy.Config(1.0)}, jobs=0)
+    monkeypatch.setenv("IBCORE_JOBS", "-2")
+    with pytest.raises(ValueError, match="jobs must be at least 1, got -2"):
+        sweep.run(toy, {"a": toy.Config(1.0)})
+
+
+# ---------------------------------------------------------------- what a sweep says
+
+
+def test_data_of_a_sweep(toy):
+    found = sweep.run(toy, {"a": toy.Config(1.0), "b": toy.Config(1.0, standin=True)})
+    assert found.labels == {"a": "12-bit task", "b": "stand-in (digits) for MNIST"}
+    assert found.data_label == "12-bit task, stand-in (digits) for MNIST"
+    assert found.is_standin
+    assert found.sources["12-bit task"]["note"] == "Generated."
+    real = found.select(["a"])
+    assert not real.is_standin
+    assert real.data_label == "12-bit task"
+    assert list(found.select(name for name in ("b", "a")).runs) == ["b", "a"]
+    with pytest.raises(ValueError, match="unknown runs c, d; runs: a, b"):
+        found.select(["c", "a", "d"])
+
+
+def test_record_and_provenance(toy, monkeypatch):
+    monkeypatch.setattr(results, "commit", lambda: {"commit": "0123456789abcdef", "dirty": True})
+    found = sweep.run(toy, {"a": toy.Config(1.0)}, seed=3)
+    record = found.runs["a"].record
+    assert record["config"] == dataclasses.asdict(toy.Config(1.0))
+    assert record["data"] == dataclasses.asdict(toy.load(toy.Config(1.0)))
+    assert record["versions"] == results.versions()
+    assert record["name"] == "a"
+    (row,) = found.provenance().to_dict("records")
+    assert row == {
+        "run": "a",
+        "identifier": record["run"],
+        "seed": 3,
+        "data": "12-bit task",
+        "source": "official",
+        "commit": "0123456789ab",
+        "dirty": True,
+        "device": "toy device",
+        "threads": 1,
+        "seconds": round(record["seconds"], 1),
+    }
+    monkeypatch.setattr(results, "commit", lambda: {"commit": None, "dirty": None})
+    (row,) = sweep.run(toy, {"a": toy.Config(2.0)}).provenance().to_dict("records")
+    assert row["commit"] == "unknown"
+
+
+# ---------------------------------------------------------------- processes
+
+PLANE = information_plane.Config(
+    dataset="szt",
+    allow_standin="only",
+    train_fraction=0.75,
+    n_train=120,
+    model="mlp",
+    model_options={"n_inputs": 12, "hidden": (4, 3)},
+    epochs=9,
+    batch_size=32,
+    replicas=2,
+    schedule="every",
+    estimators=({"estimator": "binning", "bin_width": 0.5},
+                {"estimator": "kde", "noise_variance": 0.01}),
+    learning_rate=0.01,
+)  # fmt: skip
+PLANES = {"one": PLANE, "two": dataclasses.replace(PLANE, batch_size=None, measured_sets=("test",))}
+
+
+def assert_undisturbed(found, seed=0):
+    """Every table equals, bit for bit, what one call without store or checkpoint gives."""
+    for name, config in PLANES.items():
+        for kind, table in information_plane.run(config, seed).items():
+            stored = found.runs[name].tables[kind]
+            pd.testing.assert_frame_equal(stored, table, check_exact=True)
+
+
+@pytest.mark.slow
+def test_processes_give_the_same_bits(pool, output, monkeypatch):
+    parallel = sweep.run(information_plane, PLANES, jobs=2)
+    monkeypatch.setenv("IBCORE_OUTPUT", str(output))
+    serial = sweep.run(information_plane, PLANES, jobs=1)
+    assert_undisturbed(serial)
+    assert identifiers(parallel) == identifiers(serial)
+    for name in ("measurements", "history", "bounds"):
+        pd.testing.assert_frame_equal(parallel.table(name), serial.table(name), check_exact=True)
+
+
+@pytest.mark.slow
+def test_a_failure_in_a_process_raises_and_the_finished_stay(toy, pool):
+    configs = {name: toy.Config(value) for value, name in enumerate("abc")}
+    configs["bad"] = toy.Config(9.0, fail=True, seconds=0.2)
+    with pytest.raises(RuntimeError, match="bad failed"):
+        sweep.run(toy, configs, jobs=2)
+    stored = {path.parent.name for path in results.runs_folder().glob("toy/*/run.json")}
+    log = (pool / "log").read_text()
+    del configs["bad"]
+    found = sweep.run(toy, configs, jobs=1)
+    assert "a" in log
+    assert stored <= set(identifiers(found))
+    again = (pool / "log").read_text().removeprefix(log).splitlines()
+    assert len(stored) + len(again) == 3
+
+
+KILLED = """
+import os, signal, sys
+from ibcore import sweep, training
+from ibcore.experiments import information_plane
+from ibcore.recording import InformationRecorder
+
+training.Checkpoint.__init__.__kwdefaults__["every_seconds"] = 0.0
+record, runs = InformationRecorder.on_epoch, []
+
+def on_epoch(self, epoch, replicas):
+    runs.extend([None] * (epoch == 0))
+    if len(runs) == 2 and epoch == 5:
+        os.kill(os.getpid(), signal.SIGKILL)
+    record(self, epoch, replicas)
+
+InformationRecorder.on_epoch = on_epoch
+configs = {name: information_plane.Config(**fields) for name, fields in eval(sys.argv[1]).items()}
+sweep.run(information_plane, configs)
+"""
+
+
+@pytest.mark.slow
+def test_killed_in_the_middle_of_a_run_it_goes_on_with_the_same_bits(python, output, monkeypatch):
+    fields = {name: dataclasses.asdict(config) for name, config in PLANES.items()}
+    python(KILLED, repr(fields), returncode=-signal.SIGKILL)
+    folder = output / "data" / "runs" / "information_plane"
+    assert len(list(folder.glob("*/run.json"))) == 1
+    (checkpoint,) = folder.glob("*.checkpoint")
+
+    seen, record = [], InformationRecorder.on_epoch
+
+    def on_epoch(self, epoch, replicas):
+        seen.append(epoch)
+        record(self, epoch, replicas)
+
+    monkeypatch.setattr(InformationRecorder, "on_epoch", on_epoch)
+    found = sweep.run(information_plane, PLANES)
+    assert seen == [5, 6, 7, 8, 9]
+    monkeypatch.undo()
+    assert_undisturbed(found)
+    assert checkpoint.stem in identifiers(found)
+    assert sorted(p.name for p in folder.iterdir() if p.suffix != ".lock") == identifiers(found)
+
+
+AT_ONCE = """
+import sys, time
+from pathlib import Path
+import toy
+from ibcore import results, sweep
+
+ready, go = map(Path, sys.argv[1:])
+ready.touch()
+while not go.exists():
+    time.sleep(0.01)
+found = sweep.run(toy, {"a": toy.Config(1.0, seconds=0.3)})
+print(results.table_to_csv(found.table("numbers")), end="")
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_on_the_same_sweep_at_once(toy, python, computed, output, tmp_path):
+    ready, go = tmp_path / "ready", tmp_path / "go"
+    other = python.start(AT_ONCE, ready, go)
+    while not ready.exists():
+        assert other.poll() is None, other.stderr.read()
+        time.sleep(0.01)
+    go.touch()
+    found = sweep.run(toy, {"a": toy.Config(1.0, seconds=0.3)})
+    answer, errors = other.communicate(timeout=60)
+    assert other.returncode == 0, errors
+    assert computed() == ["a"]
+    assert files(output) == identifiers(found)
+    assert answer == results.table_to_csv(found.table("numbers"))
+
+
+ORPHAN = """
+import os, time
+from ibcore import sweep
+
+sweep._end_with(os.getppid())
+print(os.getpid(), flush=True)
+time.sleep(60)
+"""
+PARENT = """
+import subprocess, sys, time
+
+subprocess.Popen([sys.executable, "-c", sys.argv[1]])
+time.sleep(60)
+"""
+
+
+def alive(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    with open(f"/proc/{pid}/stat") as file:
+        return file.read().rpartition(")")[2].split()[0] != "Z"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_a_process_ends_with_the_one_that_started_it(python):
+    parent = python.start(PARENT, ORPHAN)
+    with parent:
+        pid = int(parent.stdout.readline())
+        assert alive(pid)
+        parent.kill()
+    deadline = time.monotonic() + 10
+    while alive(pid) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not alive(pid)
+
+
+def test_the_watch_over_the_parent(monkeypatch):
+    ended, parents = threading.Event(), iter([7, 7, 1])
+    monkeypatch.setattr(os, "getppid", lambda: next(parents, 1))
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(os, "_exit", lambda code: ended.set())
+    sweep._end_with.__wrapped__(7)
+    assert ended.wait(10)
+    assert list(parents) == []
