@@ -247,12 +247,13 @@ def szt_1(table: pd.DataFrame) -> Verdict:
     return Verdict("SZT-1", all_of([rose, fell, kept]), text, _seeds(upper))
 
 
-def szt_2(table: pd.DataFrame) -> Verdict:
-    """No fall of I(X;T) beyond the noise band with ReLU."""
-    upper = upper_layers(table)
+def szt_2(relu: pd.DataFrame, tanh: pd.DataFrame) -> Verdict:
+    """No fall of I(X;T) beyond the noise band with ReLU; the tanh network only for comparison."""
+    upper = upper_layers(relu)
+    difference = interval(per_seed(upper_layers(tanh), "drop") - per_seed(upper, "drop"))
     excess = per_seed(upper, "drop") - per_seed(upper, "band")
     _, drop, band = compression(upper)
-    text = f"drop {drop} bit; noise band {band:.2f} bit"
+    text = f"drop {drop} bit; noise band {band:.2f} bit; tanh minus ReLU, paired: {difference} bit"
     return Verdict("SZT-2", below(excess), text, _seeds(upper))
 
 

@@ -371,6 +371,7 @@ def pair(notebook: str) -> Path:
         "name": "python3",
     }
     made.metadata["language_info"] = {"name": "python"}
+    made.metadata["jupytext"] = {"formats": "ipynb,py:percent"}
     for number, cell in enumerate(made.cells):
         cell["id"] = f"cell-{number:02d}"
     code = [cell for cell in made.cells if cell.cell_type == "code"]

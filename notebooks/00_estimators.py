@@ -94,7 +94,7 @@ runs = sweep.run(known_truth, configs, seed=seed)
 
 # %%
 estimates = runs.table("estimates")
-last = estimates[estimates["n"] == estimates["n"].max()]
+last = estimates[estimates["n"] == estimates.groupby("estimator")["n"].transform("max")]
 summary = last.groupby(["estimator", "d", "n"])[["estimate", "truth"]].mean().reset_index()
 chapter.table("bias", summary, "Mean estimate at the largest n, and the truth, in bits")
 
@@ -184,7 +184,10 @@ explore(draw, bin_width=[0.05, 0.1, 0.2, 0.5, 1.0], n=list(n_values))
 # %% tags=["nbval-check-output"]
 print("coin, largest error:", f"{(coin['truth'] - coin['binned']).abs().max():.6f}")
 print("XOR:", {name: round(value, 6) for name, value in information.items()})
-one = estimates[(estimates["d"] == 1) & (estimates["n"] == estimates["n"].max())]
+edge = binned_entropy([0.4, 0.5, 0.6, 0.7], bin_width=0.5)
+print(f"binned, four points around an edge: {edge:.4f}")
+one = estimates[estimates["d"] == 1]
+one = one[one["n"] == one.groupby("estimator")["n"].transform("max")]
 for name, part in one.groupby("estimator"):
     print(f"{name}: {part['estimate'].mean():.2f} (truth {part['truth'].mean():.2f})")
 grid = np.arange(-2, 3, dtype=float)[:, None]

@@ -189,7 +189,7 @@ chapter.table(
 by_run = dict(list(phases.groupby("run")))
 verdicts = [
     claims.szt_1(by_run["tanh"]),
-    claims.szt_2(by_run["ReLU"]),
+    claims.szt_2(by_run["ReLU"], by_run["tanh"]),
     claims.szt_3(by_run["tanh"], by_run["tanh, full batch"]),
     claims.szt_4(by_run["tanh, 30%"], history[history["run"] == "tanh, 30%"]),
 ]
@@ -200,6 +200,19 @@ print(f"H(Y) = {discrete_entropy(task.Y):.5f} bit, ones: {task.Y.sum()}")
 start = measurements[(measurements["epoch"] == 0) & (measurements["run"] == "tanh")]
 start = start[start["layer"].isin(["hidden3", "hidden5"])]
 print(start.groupby(["estimator", "layer"])["I_XT"].mean().round(1).to_string())
+
+# %% [markdown]
+# The first two claims again, by each estimator:
+
+# %%
+rows = []
+for estimator, part in measurements.groupby("estimator"):
+    part = claims.phases(part[part["run"].isin(["tanh", "ReLU"])], bounds)
+    tanh, relu = (part[part["run"] == run] for run in ("tanh", "ReLU"))
+    for verdict in (claims.szt_1(tanh), claims.szt_2(relu, tanh)):
+        rows.append((estimator, verdict.claim, verdict.verdict, verdict.statistic))
+by_estimator = pd.DataFrame(rows, columns=["estimator", "claim", "verdict", "statistic"])
+chapter.table("by_estimator", by_estimator, "SZT-1 and SZT-2 decided by each estimator")
 
 # %%
 pd.set_option("display.max_colwidth", None)
@@ -214,7 +227,14 @@ table[["claim", "verdict", "statistic"]]
 #   occupied and $I(X;T)$ falls. $I(T;Y)$ does not fall with it.
 # - ReLU activations are not bounded: with a fixed bin width a growing layer occupies more cells,
 #   not fewer. The output layer is a softmax in both networks and falls in both.
-# - Full-batch training is run for more epochs, because an epoch is a single step there.
+# - "No fall with ReLU" is said too strongly: in the paper profile (10,000 epochs) the upper ReLU
+#   layers do fall a little, late, and in most but not all seeds. The contrast with tanh is large
+#   and clear, the absence of any fall is not. The table by estimator shows that this is no artefact
+#   of binning: the upper KDE bound says the same, the lower one leaves it open. A network whose
+#   ReLU units died at the start has nothing to lose and counts with a drop of zero.
+# - An epoch of full-batch training is a single step. Although it takes 13 times fewer steps in the
+#   paper profile, it falls further than mini-batch training. The smoke and laptop profiles give it
+#   more epochs.
 # - With little data the network over-fits while $I(X;T)$ falls all the same.
 #
 # Departures from the public programs: every seed draws its own 80/20 split (there, one split is

@@ -3,17 +3,15 @@
 import dataclasses
 import json
 import os
-import sys
-import types
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 
-from ibcore import claims, notebook, plotting, profiles, results
+from ibcore import claims, plotting, profiles, results
 from ibcore.claims import SUPPORTED, Verdict
-from ibcore.notebook import Chapter, explore
+from ibcore.notebook import Chapter
 from ibcore.sweep import Sweep
 
 NOTEBOOK = "01_toy"
@@ -274,55 +272,3 @@ def test_a_figure_and_a_table_may_share_a_name():
     made.table("planes", TABLE, "Table")
     made.provenance()
     assert len(files(made.folder)) == 5
-
-
-# ---------------------------------------------------------------- sliders
-
-
-@pytest.fixture
-def shown(monkeypatch):
-    """What would appear in the notebook, as the values behind each figure."""
-    appeared = []
-    monkeypatch.setattr("IPython.display.display", lambda figure: appeared.append(figure.values))
-    return appeared
-
-
-def picture(**values):
-    figure = plt.figure()
-    figure.values = values
-    return figure
-
-
-def test_a_still_picture_of_the_middle_where_sliders_cannot_work(shown, monkeypatch):
-    monkeypatch.setenv("IBCORE_STATIC", "1")
-    explore(picture, run=["a", "b", "c"], width=(1, 2))
-    assert shown == [{"run": "b", "width": 2}]
-    assert plt.get_fignums() == []
-    monkeypatch.delenv("IBCORE_STATIC")
-    monkeypatch.setitem(sys.modules, "ipywidgets", None)
-    explore(picture, run=["a"])
-    assert shown[1:] == [{"run": "a"}]
-
-
-def test_sliders_draw_what_is_chosen(shown, monkeypatch):
-    made = {}
-
-    def interact(function, **sliders):
-        made.update(sliders)
-        function(run="c", width=1)
-
-    def slider(**options):
-        return types.SimpleNamespace(**options)
-
-    widgets = types.SimpleNamespace(interact=interact, SelectionSlider=slider)
-    monkeypatch.delenv("IBCORE_STATIC", raising=False)
-    monkeypatch.setattr(notebook, "_widgets", lambda: widgets)
-    explore(picture, run=["a", "b", "c"], width=(1, 2))
-    assert shown == [{"run": "c", "width": 1}]
-    assert vars(made["run"]) == {"options": ["a", "b", "c"], "value": "b", "description": "run"}
-
-
-def test_the_real_sliders_accept_the_choices(shown, monkeypatch):
-    monkeypatch.delenv("IBCORE_STATIC", raising=False)
-    explore(picture, run=["a", "b", "c"])
-    assert notebook._widgets().__name__ == "ipywidgets"

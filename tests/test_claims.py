@@ -315,7 +315,7 @@ def test_noise_alone_is_hardly_ever_called_compression():
     ],
 )
 def test_szt_2(table, verdict):
-    found = claims.szt_2(table)
+    found = claims.szt_2(table, table)
     assert (found.claim, found.verdict) == ("SZT-2", verdict)
     assert "noise band" in found.statistic
 

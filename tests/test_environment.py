@@ -3,7 +3,6 @@
 import ast
 import importlib.metadata
 import importlib.util
-import multiprocessing
 import os
 import re
 import subprocess
@@ -108,21 +107,33 @@ def test_completion_is_newer_than_changed_sources(project):
     assert complete.stat().st_mtime > 1.2e9
 
 
-def _wait_and_build(project, barrier):
-    barrier.wait(timeout=20)
-    project.tool.create(project.venv)
+BUILD_SLOWLY = """
+import runpy, subprocess, sys, time, venv
+from pathlib import Path
+
+tool, root = sys.argv[1], Path(sys.argv[2])
+create = runpy.run_path(tool)["create"]
+create.__globals__.update(ROOT=root, LOCK=root / "requirements.lock")
+
+def note(folder, **options):
+    time.sleep(0.5)
+    folder.mkdir()
+    with open(root / "calls.txt", "a") as calls:
+        calls.write("venv\\n")
+
+venv.create = note
+subprocess.run = lambda command, check: time.sleep(0.2)
+create(root / ".venv")
+"""
 
 
-def test_two_at_once_build_once(project):
-    context = multiprocessing.get_context("fork")
-    barrier = context.Barrier(2)
-    processes = [context.Process(target=_wait_and_build, args=(project, barrier)) for _ in "ab"]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join(timeout=20)
-    assert [process.exitcode for process in processes] == [0, 0]
-    assert project.calls.read_text().splitlines() == ["venv, clear", "lock", "package"]
+def test_two_processes_at_once_build_once(project, python):
+    started = [python.start(BUILD_SLOWLY, TOOL, project.root) for _ in "ab"]
+    for process in started:
+        _, errors = process.communicate(timeout=60)
+        assert process.returncode == 0, errors
+    assert project.calls.read_text() == "venv\n"
+    assert (project.venv / ".complete").exists()
 
 
 # ---------------------------------------------------------------- the active environment

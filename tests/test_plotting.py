@@ -294,6 +294,7 @@ def test_names_at_the_ends_do_not_overlap(spread):
     plotting.over_epochs(axes[0, 0], lines, "v", hue="layer")
     found = boxes(figure, axes[0, 0].texts)
     assert len(found) == 8
+    assert contains(axes[0, 0].get_ylim(), *(text.xy[1] for text in axes[0, 0].texts))
     for one, other in itertools.combinations(found, 2):
         assert not one.overlaps(other)
     heights = [box.y0 for _, box in sorted(zip([t.get_text() for t in axes[0, 0].texts], found,

@@ -3,6 +3,7 @@
 import dataclasses
 import errno
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -13,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from ibcore import results
 
@@ -114,6 +116,34 @@ def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch):
         results.write_atomically(path, "new" * 10_000)
     assert path.read_text() == "old"
     assert os.listdir(tmp_path) == ["file"]
+
+
+def picture(pixels):
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG", pnginfo=None)
+    return buffer.getvalue()
+
+
+def test_a_palette_keeps_the_size_and_few_colours_exactly():
+    few = np.zeros((20, 30, 3), np.uint8)
+    few[:, 10:20] = (255, 127, 14)
+    few[5:9] = (68, 1, 84)
+    small = results.with_palette(picture(few))
+    found = Image.open(io.BytesIO(small))
+    assert (found.size, found.mode) == ((30, 20), "P")
+    np.testing.assert_array_equal(np.asarray(found.convert("RGB")), few)
+    assert results.with_palette(picture(few)) == small
+
+
+def test_a_palette_of_many_colours_is_close_and_smaller():
+    y, x = np.mgrid[:128, :128].astype(np.uint8)
+    many = np.stack([2 * x, 2 * y, x + y], axis=-1)
+    small = results.with_palette(picture(many))
+    found = np.asarray(Image.open(io.BytesIO(small)).convert("RGB")).astype(int)
+    assert len(np.unique(found.reshape(-1, 3), axis=0)) <= 256
+    assert np.abs(found - many).mean() < 8
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    assert len(results.with_palette(picture(noise))) < len(picture(noise)) / 2
 
 
 def test_json_is_stable_and_readable():
