@@ -263,7 +263,7 @@ def claims_markdown(profile: str) -> str:
     return (
         f"# Verdicts of the {profile} profile\n\n"
         "Every claim of the five documents. The rule behind each verdict is described in\n"
-        "`data/published/claims.csv` and implemented in `ibcore/claims.py`; intervals are 95%\n"
+        "`data/published/claims.csv` and implemented in `ibcore/claims/`; intervals are 95%\n"
         f"Student intervals over seeds.\n\n{table.to_markdown(index=False)}\n"
     )
 

@@ -284,7 +284,8 @@ def load_run(experiment: str, identifier: str) -> Run | None:
     """A finished run, or None if it has to be computed.
 
     A folder without a readable ``run.json``, or where it or a table does not have the hash noted
-    in it, is deleted with a warning.
+    in it, is passed over with a warning; ``save_run`` replaces it. (Deleting it here could meet
+    the sound folder that another process has just put in its place.)
     """
     folder = run_folder(experiment, identifier)
     if not folder.exists():
@@ -305,7 +306,6 @@ def load_run(experiment: str, identifier: str) -> Run | None:
             f"run {experiment}/{identifier} is damaged and will be computed again: {error}",
             stacklevel=2,
         )
-        shutil.rmtree(folder, ignore_errors=True)
         return None
     return Run(record, tables)
 

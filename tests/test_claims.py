@@ -320,6 +320,14 @@ def test_szt_2(table, verdict):
     assert "noise band" in found.statistic
 
 
+def test_tanh_does_not_decide_szt_2_and_is_named_beside_it():
+    shape = np.interp(EPOCHS, [0, 15, 25, 40], [0, 1, 1, 0])
+    for tanh, difference in ((2 * shape, "1.50 [1.50, 1.50]"), (0 * shape, "-0.50 [-0.50, -0.50]")):
+        found = claims.szt_2(phases(0.5 * shape, noise=0), phases(tanh, noise=0))
+        assert found.verdict == CONTRADICTED
+        assert found.statistic.endswith(f"tanh minus ReLU, paired: {difference} bit")
+
+
 @pytest.mark.parametrize(
     ("full_batch", "verdict"),
     [(RISE_AND_FALL, SUPPORTED), (RISE, CONTRADICTED), (MIXED, INCONCLUSIVE)],
@@ -684,3 +692,11 @@ def test_collect_several_notebooks(published):
     laptop = claims.collect("laptop")
     assert laptop["verdict"].tolist()[0] == "inconclusive"
     assert laptop["statistic"].tolist()[0] == "c"
+
+
+def test_a_verdict_on_an_unknown_claim_is_refused(published):
+    folder = results.figures_folder("smoke", "01_first")
+    folder.mkdir(parents=True)
+    (folder / "claims.csv").write_text("claim,verdict\nXX-1,supported\n")
+    with pytest.raises(ValueError, match="01_first decides an unknown claim 'XX-1'; known: SZT-1"):
+        claims.collect("smoke")

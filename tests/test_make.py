@@ -195,14 +195,21 @@ def test_a_second_reproduce_executes_nothing(dry):
     assert dry.executed() == []
 
 
+def _change(path):
+    """Write a file, later than anything before it by the clock of the file system."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("")
+    first = path.stat().st_mtime_ns
+    while path.stat().st_mtime_ns == first:
+        path.write_text("changed")
+
+
 def test_changes_are_followed(dry):
     dry.executed()
-    (dry.root / "notebooks" / "01_second.py").write_text("1")
+    _change(dry.root / "notebooks" / "01_second.py")
     assert dry.executed() == ["01_second"]
     for changed in ("ibcore/estimators/kde.py", "ibcore/profiles/laptop.yaml", "data/raw/a.gz"):
-        path = dry.root / changed
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("")
+        _change(dry.root / changed)
         assert dry.executed() == list(NOTEBOOKS), changed
         assert dry.executed() == [], changed
 

@@ -1,0 +1,90 @@
+"""From measurements to verdicts: statistics over seeds, with intervals, never from a picture.
+
+Every verdict is one of *supported*, *contradicted*, *inconclusive*, *uninformative (estimator
+saturated)* and *not run (why)*. A comparison is decided by a 95% Student interval over seeds: the
+whole interval on one side decides, anything else is inconclusive, and so is a single seed. A claim
+with several parts is supported if all parts are, contradicted if one part is.
+
+``intervals`` and ``curves`` hold the statistics, ``verdict`` the tables; every document has a
+module of its own with one function per claim (``szt_1``, ``ll_6``, ...), all importable from here.
+"""
+
+from ibcore.claims.curves import (
+    NOISE_FLOOR,
+    SATURATION,
+    compression,
+    epochs_to_level,
+    noise_band,
+    per_seed,
+    phases,
+    rank_correlation,
+    smooth,
+    upper_layers,
+)
+from ibcore.claims.intervals import (
+    CONTRADICTED,
+    INCONCLUSIVE,
+    SUPPORTED,
+    UNINFORMATIVE,
+    Interval,
+    above,
+    all_of,
+    below,
+    interval,
+)
+from ibcore.claims.li_liu import (
+    ll_1,
+    ll_2,
+    ll_6,
+    ll_7,
+    softmax_allowance,
+)
+from ibcore.claims.szt import (
+    OVERFITTING,
+    szt_1,
+    szt_2,
+    szt_3,
+    szt_4,
+)
+from ibcore.claims.verdict import (
+    Verdict,
+    collect,
+    published,
+    verdict_table,
+)
+
+__all__ = [
+    "CONTRADICTED",
+    "INCONCLUSIVE",
+    "NOISE_FLOOR",
+    "OVERFITTING",
+    "SATURATION",
+    "SUPPORTED",
+    "UNINFORMATIVE",
+    "Interval",
+    "Verdict",
+    "above",
+    "all_of",
+    "below",
+    "collect",
+    "compression",
+    "epochs_to_level",
+    "interval",
+    "ll_1",
+    "ll_2",
+    "ll_6",
+    "ll_7",
+    "noise_band",
+    "per_seed",
+    "phases",
+    "published",
+    "rank_correlation",
+    "smooth",
+    "softmax_allowance",
+    "szt_1",
+    "szt_2",
+    "szt_3",
+    "szt_4",
+    "upper_layers",
+    "verdict_table",
+]

@@ -1,0 +1,172 @@
+"""Statistics of curves of information over epochs, one value per seed."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+from scipy.ndimage import median_filter
+
+from ibcore.claims.intervals import Interval, above, interval
+
+SATURATION = 0.05
+"""A layer that stays within this many bits of its ceiling is saturated."""
+
+NOISE_FLOOR = 0.05
+"""Smallest noise band of a curve, in bits."""
+
+
+def smooth(series: Sequence[float]) -> np.ndarray:
+    """Running median over five snapshots; the ends repeat their last value."""
+    return median_filter(np.asarray(series, dtype=float), size=5, mode="nearest")
+
+
+def noise_band(series: Sequence[float]) -> float:
+    """How far a curve strays from its own running median, in its unit.
+
+    Three robust standard deviations (1.4826 times the median absolute residual), and at least
+    ``NOISE_FLOOR``.
+    """
+    series = np.asarray(series, dtype=float)
+    residual = np.abs(series - smooth(series))
+    return float(max(NOISE_FLOOR, 3 * 1.4826 * np.median(residual)))
+
+
+def _phases(curve: pd.DataFrame) -> pd.Series:
+    curve = curve.sort_values("epoch")
+    x, y = smooth(curve["I_XT"]), smooth(curve["I_TY"])
+    peak = int(x.argmax())
+    return pd.Series(
+        {
+            "start": x[0],
+            "peak": x[peak],
+            "peak_epoch": int(curve["epoch"].iloc[peak]),
+            "end": x[-1],
+            "rise": x[peak] - x[0],
+            "drop": x[peak] - x[-1],
+            "band": noise_band(curve["I_XT"]),
+            "lowest": float(curve["I_XT"].min()),
+            "fall_of_I_TY": y.max() - y[-1],
+            "band_of_I_TY": noise_band(curve["I_TY"]),
+        }
+    )
+
+
+def phases(measurements: pd.DataFrame, bounds: pd.DataFrame | None = None) -> pd.DataFrame:
+    """Rise and fall of I(X;T) in every curve.
+
+    The *drop* is the peak of the smoothed curve minus its end; it counts as compression when it
+    exceeds the curve's noise band. A peak at the first or the last epoch gives a rise or a drop of
+    zero, so a real rise-and-fall has its peak strictly inside the training.
+
+    Parameters
+    ----------
+    measurements : DataFrame
+        ``run, seed, epoch, set, layer, layer_index, estimator, I_XT, I_TY``.
+    bounds : DataFrame, optional
+        ``run, set, ceiling_X``: adds the column ``saturated``, true where I(X;T) never leaves the
+        last ``SATURATION`` bits below the ceiling.
+
+    Returns
+    -------
+    DataFrame
+        One row per run, set, layer, estimator and seed: ``start, peak, peak_epoch, end, rise,
+        drop, band`` (bits), ``fall_of_I_TY`` and its band.
+
+    Raises
+    ------
+    ValueError
+        For curves with fewer than five epochs.
+    """
+    keys = ["run", "set", "estimator", "layer_index", "layer", "seed"]
+    counts = measurements.groupby(keys, sort=False)["epoch"].size()
+    if len(counts) == 0 or counts.min() < 5:
+        raise ValueError("every curve needs at least five recorded epochs")
+    grouped = measurements.groupby(keys, sort=False)[["epoch", "I_XT", "I_TY"]]
+    table = grouped.apply(_phases).reset_index()
+    if bounds is not None:
+        table = table.merge(bounds[["run", "set", "ceiling_X"]], on=["run", "set"], how="left")
+        table["saturated"] = table["lowest"] > table["ceiling_X"] - SATURATION
+    return table
+
+
+def per_seed(table: pd.DataFrame, column: str) -> pd.Series:
+    """Mean of a column over everything but the seed: one value per seed, indexed by seed.
+
+    So the difference of two of them is paired by seed, and a seed that one lacks gives NaN, which
+    ``interval`` refuses.
+    """
+    return table.groupby("seed")[column].mean()
+
+
+def compression(table: pd.DataFrame) -> tuple[str, Interval, float]:
+    """Whether I(X;T) falls by more than the noise band: verdict, interval of the drop, mean band.
+
+    ``table`` is a selection of ``phases``; its layers are averaged within each seed.
+    """
+    excess = per_seed(table, "drop") - per_seed(table, "band")
+    return above(excess), interval(per_seed(table, "drop")), float(table["band"].mean())
+
+
+def count_seeds(table: pd.DataFrame) -> int:
+    """How many seeds a table holds."""
+    return int(table["seed"].nunique())
+
+
+def upper_layers(table: pd.DataFrame, count: int = 2) -> pd.DataFrame:
+    """The last ``count`` hidden layers of every run (the output layer is not hidden)."""
+    last = table.groupby("run")["layer_index"].transform("max")
+    return table[(table["layer_index"] < last) & (table["layer_index"] >= last - count)]
+
+
+def rank_correlation(table: pd.DataFrame, column: str, by: str) -> np.ndarray:
+    """Spearman correlation of ``column`` with ``by``, one mean value per seed; ties give 0."""
+    values = []
+    for _, group in table.groupby("seed"):
+        found = []
+        for _, part in group.groupby(["dataset", "set"]):
+            if part[column].nunique() < 2:
+                found.append(0.0)
+            else:
+                found.append(stats.spearmanr(part[by], part[column]).statistic)
+        values.append(np.mean(found))
+    return np.array(values)
+
+
+def epochs_to_level(
+    curves: pd.DataFrame, column: str, *, by: str, bound: str | None = None, share: float = 0.95
+) -> pd.DataFrame:
+    """First recorded epoch at which each curve reaches a share of a level.
+
+    The level is the column ``bound`` where every curve of a seed reaches that share of it;
+    otherwise it is the smallest of their largest values, which all of them reach.
+
+    Parameters
+    ----------
+    curves : DataFrame
+        ``seed, dataset, set, epoch``, the column ``by`` that tells the curves apart, ``column``.
+
+    Returns
+    -------
+    DataFrame
+        ``seed, dataset, set, by, epochs, level``.
+    """
+    rows = []
+    for (seed, dataset, part), group in curves.groupby(["seed", "dataset", "set"]):
+        smallest = group.groupby(by)[column].max().min()
+        level = smallest
+        if bound is not None and smallest >= share * group[bound].iloc[0]:
+            level = group[bound].iloc[0]
+        for value, curve in group.groupby(by):
+            reached = curve[curve[column] >= share * level]["epoch"].min()
+            rows.append(
+                {
+                    "seed": seed,
+                    "dataset": dataset,
+                    "set": part,
+                    by: value,
+                    "epochs": reached,
+                    "level": level,
+                }
+            )
+    return pd.DataFrame(rows)

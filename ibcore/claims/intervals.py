@@ -1,0 +1,86 @@
+"""Means over seeds with intervals, and what an interval decides."""
+
+import dataclasses
+import math
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from scipy import stats
+
+SUPPORTED = "supported"
+CONTRADICTED = "contradicted"
+INCONCLUSIVE = "inconclusive"
+UNINFORMATIVE = "uninformative (estimator saturated)"
+
+
+@dataclasses.dataclass(frozen=True)
+class Interval:
+    """A mean over seeds and its 95% interval."""
+
+    mean: float
+    low: float
+    high: float
+    n: int
+
+    def __str__(self) -> str:
+        if self.n < 2:
+            return f"{self.mean:.2f} (one seed)"
+        return f"{self.mean:.2f} [{self.low:.2f}, {self.high:.2f}]"
+
+
+def interval(values: Sequence[float], *, level: float = 0.95) -> Interval:
+    """Mean and Student interval of one value per seed.
+
+    Parameters
+    ----------
+    values : sequence of float
+        One per seed. A single value has an infinite interval.
+    level : float
+        Coverage.
+
+    Raises
+    ------
+    ValueError
+        For no values, values that are not finite, or a level outside (0, 1).
+
+    Examples
+    --------
+    >>> print(interval([1.0, 2.0, 3.0]))
+    2.00 [-0.48, 4.48]
+    """
+    sample = np.asarray(values, dtype=float)
+    if sample.ndim != 1 or len(sample) == 0:
+        raise ValueError(f"one value per seed is needed, got shape {sample.shape}")
+    if not np.isfinite(sample).all():
+        raise ValueError(f"values must be finite, got {sample.tolist()}")
+    if not 0 < level < 1:
+        raise ValueError(f"level must lie in (0, 1), got {level}")
+    mean = float(sample.mean())
+    if len(sample) == 1:
+        return Interval(mean, -math.inf, math.inf, 1)
+    margin = stats.t.ppf((1 + level) / 2, len(sample) - 1) * stats.sem(sample)
+    return Interval(mean, float(mean - margin), float(mean + margin), len(sample))
+
+
+def above(values: Sequence[float], threshold: float = 0.0) -> str:
+    """Whether the values lie above a threshold: supported, contradicted or inconclusive."""
+    found = interval(values)
+    if found.low > threshold:
+        return SUPPORTED
+    return CONTRADICTED if found.high < threshold else INCONCLUSIVE
+
+
+def below(values: Sequence[float], threshold: float = 0.0) -> str:
+    """Whether the values lie below a threshold: supported, contradicted or inconclusive."""
+    return above([-value for value in values], -threshold)
+
+
+def all_of(parts: Iterable[str]) -> str:
+    """Verdict of a claim whose parts must all hold."""
+    parts = list(parts)
+    if not parts:
+        raise ValueError("a claim needs at least one part")
+    for decisive in (CONTRADICTED, INCONCLUSIVE, UNINFORMATIVE):
+        if decisive in parts:
+            return decisive
+    return SUPPORTED

@@ -1,0 +1,118 @@
+"""Claims LL-1 to LL-7: Li & Liu on convolutional networks."""
+
+import math
+
+import numpy as np
+import pandas as pd
+
+from ibcore.claims.curves import (
+    SATURATION,
+    count_seeds,
+    epochs_to_level,
+    per_seed,
+    rank_correlation,
+)
+from ibcore.claims.intervals import CONTRADICTED, UNINFORMATIVE, above, all_of, below, interval
+from ibcore.claims.verdict import Verdict
+
+
+def ll_1(measurements: pd.DataFrame, bounds: pd.DataFrame) -> Verdict:
+    """Every convolutional layer at both upper bounds, at every recorded epoch."""
+    convolutions = measurements[measurements["layer"].str.startswith("conv")]
+    table = convolutions.merge(bounds, on=["run", "set"])
+    below_x = table["ceiling_X"] - table["I_XT"]
+    below_y = table["ceiling_Y"] - table["I_TY"]
+    largest = table.assign(distance=np.maximum(below_x, below_y))
+    worst = largest.loc[largest["distance"].idxmax()]
+    values = largest.groupby("seed")["distance"].max().to_numpy()
+    text = (
+        f"largest distance to a bound, per seed: {interval(values)} bit (tolerance {SATURATION}); "
+        f"the largest is {worst['run']}, {worst['layer']}, epoch {worst['epoch']}"
+    )
+    return Verdict("LL-1", below(values, SATURATION), text, count_seeds(table))
+
+
+def ll_2(measurements: pd.DataFrame, bounds: pd.DataFrame) -> Verdict:
+    """Wider layers: higher first values of the output layer, fewer epochs to its bound.
+
+    ``measurements`` has the columns ``dataset`` and ``width`` beside the usual ones.
+    """
+    output = measurements[measurements["layer"] == "output"]
+    output = output.merge(bounds[["run", "set", "ceiling_Y"]], on=["run", "set"])
+    trained = output[output["epoch"] > 0]
+    start = trained[trained["epoch"] == trained["epoch"].min()]
+    high_x = rank_correlation(start, "I_XT", "width")
+    high_y = rank_correlation(start, "I_TY", "width")
+    reached = epochs_to_level(output, "I_TY", by="width", bound="ceiling_Y")
+    fast = rank_correlation(reached, "epochs", "width")
+    text = (
+        f"rank correlation with width over seeds: first I(X;T) {interval(high_x)}, first I(T;Y) "
+        f"{interval(high_y)}, epochs to 95% of the level {interval(fast)}"
+    )
+    return Verdict(
+        "LL-2", all_of([above(high_x), above(high_y), below(fast)]), text, count_seeds(output)
+    )
+
+
+def softmax_allowance(n_classes: int) -> float:
+    """Fall of I(X;T) of a softmax layer that is no compression, in bits.
+
+    With bins wider than 1/2 a softmax output has one symbol per winning class and one for "no
+    class above the edge". When the latter dies out I(X;T) may fall by log2((K + 1) / K).
+
+    Examples
+    --------
+    >>> round(softmax_allowance(10), 4)
+    0.1375
+    """
+    if n_classes < 2:
+        raise ValueError(f"n_classes must be at least 2, got {n_classes}")
+    return math.log2((n_classes + 1) / n_classes)
+
+
+def ll_6(table: pd.DataFrame, *, n_classes: int) -> Verdict:
+    """No fall of I(X;T) in any layer that is not saturated.
+
+    ``table`` holds ``phases`` with bounds. Layers saturated in every seed cannot answer. If no
+    hidden layer can, the claim about hidden layers is uninformative even when the output layer
+    shows no fall; a fall of any layer contradicts it.
+    """
+    allowance = np.where(table["layer"] == "output", softmax_allowance(n_classes), 0.0)
+    table = table.assign(excess=table["drop"] - table["band"] - allowance)
+    parts, fallen, saturated = {}, [], 0
+    for (run, part, layer), group in table.groupby(["run", "set", "layer"], sort=False):
+        if group["saturated"].all():
+            saturated += 1
+            continue
+        parts[run, part, layer] = below(per_seed(group, "excess"))
+        if parts[run, part, layer] == CONTRADICTED:
+            fallen.append(f"{run} {layer} ({part})")
+    hidden = [key for key in parts if key[2] != "output"]
+    verdict = all_of(parts.values()) if parts else UNINFORMATIVE
+    if verdict != CONTRADICTED and not hidden:
+        verdict = UNINFORMATIVE
+    text = f"{saturated} of {saturated + len(parts)} curves are saturated"
+    if parts:
+        largest = table[~table["saturated"]]["excess"].max()
+        text += (
+            f"; among the others the largest drop beyond the noise band is {largest:.2f} bit; "
+            f"falling: {', '.join(fallen) or 'none'}"
+        )
+    return Verdict("LL-6", verdict, text, count_seeds(table))
+
+
+def ll_7(history: pd.DataFrame) -> Verdict:
+    """Wider networks: higher test accuracy, fewer epochs to a given accuracy.
+
+    ``history`` has the columns ``dataset`` and ``width`` beside the usual ones.
+    """
+    history = history.assign(set="test")
+    last = history[history["epoch"] == history["epoch"].max()]
+    better = rank_correlation(last, "test_accuracy", "width")
+    reached = epochs_to_level(history, "test_accuracy", by="width")
+    fast = rank_correlation(reached, "epochs", "width")
+    text = (
+        f"rank correlation with width over seeds: last test accuracy {interval(better)}, epochs "
+        f"to 95% of the accuracy that all reach {interval(fast)}"
+    )
+    return Verdict("LL-7", all_of([above(better), below(fast)]), text, count_seeds(history))

@@ -1,0 +1,64 @@
+"""The README tells the truth: its commands, links, example and table."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ibcore import reproduce
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+README = (CHECKOUT / "README.md").read_text()
+
+
+def test_every_make_command_is_a_target():
+    targets = re.findall(r"^([a-z]+):", (CHECKOUT / "Makefile").read_text(), flags=re.MULTILINE)
+    named = re.findall(r"`make ([a-z]+)", README)
+    assert {"reproduce", "test"} <= set(named) <= set(targets)
+
+
+@pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\(([^)#:]+)\)", README))))
+def test_links_lead_somewhere(link):
+    assert (CHECKOUT / link).exists()
+
+
+@pytest.mark.slow
+def test_the_example_runs_as_it_stands():
+    example = re.search(r"```python\n(.*?)```", README, flags=re.DOTALL).group(1)
+    assert len(example.splitlines()) <= 12
+    done = subprocess.run(
+        [sys.executable, "-c", example], capture_output=True, text=True, check=True, cwd=CHECKOUT
+    )
+    assert len(re.findall(r"I\(X;T\) \d+\.\d\d", done.stdout)) == 2
+
+
+def test_the_table_of_verdicts_is_that_of_the_committed_figures(monkeypatch):
+    monkeypatch.setenv("IBCORE_OUTPUT", str(CHECKOUT))
+    assert reproduce.readme_with_verdicts(README) == README
+    assert len(reproduce.best_verdicts()) > 0
+
+
+def test_a_readme_without_marks_is_refused():
+    with pytest.raises(ValueError, match=r"README.md lacks the marks"):
+        reproduce.readme_with_verdicts("nothing")
+
+
+def test_the_table_prefers_the_documents_own_settings(tmp_path, monkeypatch):
+    monkeypatch.setenv("IBCORE_OUTPUT", str(tmp_path))
+    rows = {
+        "paper": "SZT-1,supported,text,10,data",
+        "laptop": "SZT-1,inconclusive,text,5,data\nLL-1,contradicted,text,3,data",
+    }
+    for profile, text in rows.items():
+        folder = tmp_path / "figures" / profile / "01_some"
+        folder.mkdir(parents=True)
+        (folder / "claims.csv").write_text(f"claim,verdict,statistic,seeds,data\n{text}\n")
+    table = reproduce.best_verdicts()
+    assert table["claim"].tolist() == ["SZT-1", "LL-1"]
+    assert table["verdict"].tolist() == ["supported", "contradicted"]
+    marks = "\n".join(reproduce.MARKS)
+    written = reproduce.readme_with_verdicts(f"before\n{marks}\nafter")
+    assert "36 of the claims are not run yet" in written
+    assert reproduce.readme_with_verdicts(written) == written
