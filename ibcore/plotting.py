@@ -46,7 +46,7 @@ def epoch_norm(last_epoch: int) -> SymLogNorm:
 
 
 def _one_curve_per_layer(table: pd.DataFrame) -> None:
-    for column in ("run", "set", "estimator"):
+    for column in ("run", "set", "estimator", "parameter", "view", "filter", "n"):
         if column in table and table[column].nunique() > 1:
             raise ValueError(
                 f"one information plane shows one {column}, got {sorted(table[column].unique())}"
@@ -190,7 +190,7 @@ def information_planes(
     table : DataFrame
         Measurements, see ``information_plane``.
     bounds : DataFrame
-        ``run, set, ceiling_X, ceiling_Y``.
+        ``run, set, n, ceiling_X, ceiling_Y``.
     by : str
         Column whose values become panels, in order of appearance.
     titles : dict, optional
@@ -212,9 +212,8 @@ def information_planes(
     last = int(table["epoch"].max())
     for ax, value in zip(axes.flat, values, strict=False):
         part = table[table[by] == value]
-        limits = bounds[
-            (bounds["run"] == part["run"].iloc[0]) & (bounds["set"] == part["set"].iloc[0])
-        ].iloc[0]
+        on = [key for key in ("run", "set", "n") if key in part and key in bounds]
+        limits = bounds[(bounds[on] == part[on].iloc[0]).all(axis=1)].iloc[0]
         points = information_plane(
             ax,
             part,

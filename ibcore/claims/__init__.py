@@ -20,6 +20,7 @@ from ibcore.claims.curves import (
     rank_correlation,
     smooth,
     upper_layers,
+    with_bounds,
 )
 from ibcore.claims.intervals import (
     CONTRADICTED,
@@ -87,4 +88,5 @@ __all__ = [
     "szt_4",
     "upper_layers",
     "verdict_table",
+    "with_bounds",
 ]

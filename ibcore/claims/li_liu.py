@@ -11,6 +11,7 @@ from ibcore.claims.curves import (
     epochs_to_level,
     per_seed,
     rank_correlation,
+    with_bounds,
 )
 from ibcore.claims.intervals import CONTRADICTED, UNINFORMATIVE, above, all_of, below, interval
 from ibcore.claims.verdict import Verdict
@@ -19,7 +20,7 @@ from ibcore.claims.verdict import Verdict
 def ll_1(measurements: pd.DataFrame, bounds: pd.DataFrame) -> Verdict:
     """Every convolutional layer at both upper bounds, at every recorded epoch."""
     convolutions = measurements[measurements["layer"].str.startswith("conv")]
-    table = convolutions.merge(bounds, on=["run", "set"])
+    table = with_bounds(convolutions, bounds)
     below_x = table["ceiling_X"] - table["I_XT"]
     below_y = table["ceiling_Y"] - table["I_TY"]
     largest = table.assign(distance=np.maximum(below_x, below_y))
@@ -38,7 +39,7 @@ def ll_2(measurements: pd.DataFrame, bounds: pd.DataFrame) -> Verdict:
     ``measurements`` has the columns ``dataset`` and ``width`` beside the usual ones.
     """
     output = measurements[measurements["layer"] == "output"]
-    output = output.merge(bounds[["run", "set", "ceiling_Y"]], on=["run", "set"])
+    output = with_bounds(output, bounds)
     trained = output[output["epoch"] > 0]
     start = trained[trained["epoch"] == trained["epoch"].min()]
     high_x = rank_correlation(start, "I_XT", "width")
