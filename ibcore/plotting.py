@@ -4,6 +4,8 @@ Every function takes tidy tables and returns the axes (or the figure it made). C
 and of epochs, limits and labels follow one style, set by ``use_style``.
 """
 
+from collections.abc import Sequence
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -318,6 +320,26 @@ def layers_over_epochs(
             title=(titles or {}).get(level, str(level)),
             ceiling=(ceilings or {}).get(level),
         )
+    return figure
+
+
+INFORMATION = {"I_XT": "I(X;T) [bits]", "I_TY": "I(T;Y) [bits]"}
+
+
+def information_over_epochs(
+    table: pd.DataFrame, *, hue: str, by: Sequence[str], title=""
+) -> Figure:
+    """I(X;T) above and I(T;Y) below, one column of panels per value of the columns ``by``.
+
+    Each panel is ``over_epochs`` with a line per value of ``hue``; its title is ``title`` and the
+    values of ``by``.
+    """
+    panels = list(table.groupby(list(by), sort=False))
+    figure, axes = grid(len(panels), rows=2, height=3)
+    for column, (values, part) in enumerate(panels):
+        name = ", ".join(filter(None, (title, *map(str, values))))
+        for ax, (value, label) in zip(axes[:, column], INFORMATION.items(), strict=True):
+            over_epochs(ax, part, value, hue=hue, ylabel=label, title=name)
     return figure
 
 
