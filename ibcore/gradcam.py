@@ -1,5 +1,6 @@
 """Grad-CAM saliency maps of all chosen layers from one forward and one backward pass."""
 
+import functools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -229,6 +230,7 @@ _FILTERS = {"lanczos": (_lanczos, 3.0), "bilinear": (_triangle, 1.0)}
 _PRECISION = 1 << 22
 
 
+@functools.cache
 def _resampling(before: int, after: int, resample: str) -> np.ndarray:
     """Weights (after, before) of Pillow's resampling along one axis; each row sums to 1."""
     kernel, support = _FILTERS[resample]

@@ -500,3 +500,22 @@ def answer_matrix(table: pd.DataFrame, *, rows: Sequence[str], columns: str) -> 
         keys, ["I(X;T) falls", "does not fall", "open"], loc="outside lower center", ncols=3
     )
     return figure
+
+
+def freezing_order(ax: Axes, frozen: pd.DataFrame, layers: Sequence[str], last_epoch: int) -> Axes:
+    """At which epoch each layer froze: a mark per seed, layers from the input upwards.
+
+    ``frozen`` has the columns ``seed, epoch, layer``; a layer without marks never froze.
+    """
+    places = {layer: place for place, layer in enumerate(layers)}
+    seeds = sorted(frozen["seed"].unique())
+    for number, seed in enumerate(seeds):
+        part = frozen[frozen["seed"] == seed]
+        shift = 0.12 * (number - (len(seeds) - 1) / 2)
+        heights = [places[layer] + shift for layer in part["layer"]]
+        ax.plot(part["epoch"], heights, "o", markersize=5, label=f"seed {seed}")
+    ax.set_yticks(range(len(layers)), layers, fontsize=7)
+    ax.set(xlabel="epoch", xlim=(0, last_epoch + 0.5), ylim=(-0.5, len(layers) - 0.5))
+    if seeds:
+        ax.legend(fontsize=7)
+    return ax

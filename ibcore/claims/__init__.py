@@ -46,6 +46,7 @@ from ibcore.claims.intervals import (
     below,
     interval,
 )
+from ibcore.claims.layer_removal import LOSS, mt_3, mt_4, mt_5
 from ibcore.claims.li_liu import (
     SETTLED,
     ll_1,
@@ -74,6 +75,7 @@ from ibcore.claims.verdict import (
 __all__ = [
     "CONTRADICTED",
     "INCONCLUSIVE",
+    "LOSS",
     "NOISE_FLOOR",
     "OVERFITTING",
     "SATURATION",
@@ -106,6 +108,9 @@ __all__ = [
     "ma_5",
     "ma_6",
     "ma_7",
+    "mt_3",
+    "mt_4",
+    "mt_5",
     "noise_band",
     "per_seed",
     "phases",
