@@ -519,3 +519,15 @@ def freezing_order(ax: Axes, frozen: pd.DataFrame, layers: Sequence[str], last_e
     if seeds:
         ax.legend(fontsize=7)
     return ax
+
+
+def lines(
+    ax: Axes, table: pd.DataFrame, *, x: str, y: str, hue: str, xlabel: str, ylabel: str
+) -> Axes:
+    """Mean of ``y`` over ``x`` with the standard deviation as a band, a line per ``hue``."""
+    sns.lineplot(
+        table, x=x, y=y, hue=hue, errorbar="sd", marker="o", markersize=4, linewidth=1.2, ax=ax
+    )
+    ax.legend(fontsize=7, title="")
+    ax.set(xlabel=xlabel, ylabel=ylabel)
+    return ax
