@@ -77,6 +77,7 @@ figure, axes = plotting.grid(2, width=5)
 for ax, method in zip(axes.flat, ("normal", "entropy"), strict=True):
     part = entropies[entropies["method"] == method].sort_values("layer_index", kind="stable")
     plotting.over_epochs(ax, part, "entropy", hue="layer", ylabel="spatial entropy", title=method)
+    ax.set_xscale("linear")
 chapter.figure("entropies", figure, f"Spatial entropy of the saliency maps, mean, {how}")
 
 # %%
@@ -106,7 +107,7 @@ chapter.table("frozen_layers", sets, "Layers frozen by entropy up to an epoch")
 figure, axes = plotting.grid(1, width=6)
 plotting.over_epochs(
     axes[0, 0], history, "test_accuracy", hue="method", ylabel="test accuracy", label_ends=False
-)
+).set_xscale("linear")
 chapter.figure("accuracy", figure, f"Test accuracy, mean and spread, {how}")
 
 # %% [markdown]
@@ -179,7 +180,7 @@ part = warm.assign(
 )
 plotting.over_epochs(
     axes[0, 0], part, "seconds", hue="method", ylabel="seconds an epoch", label_ends=False
-)
+).set_xscale("linear")
 chapter.figure("times", figure, f"Time of an epoch, measurement of entropies included, {how}")
 
 # %% [markdown]

@@ -25,7 +25,16 @@ from ibcore.recording import accuracy
 from ibcore.seeds import derived_seed
 from ibcore.training import Checkpoint, fit
 
-__all__ = ["WAYS", "Config", "device_name", "load", "multiplications", "run", "seconds_per_image"]
+__all__ = [
+    "WAYS",
+    "Config",
+    "device_name",
+    "document_networks",
+    "load",
+    "multiplications",
+    "run",
+    "seconds_per_image",
+]
 
 WAYS = ("document", *ORDERS, "random", "nothing removed")
 
@@ -134,7 +143,7 @@ def multiplications(model: nn.Module, image: torch.Tensor) -> int:
     return sum(counts)
 
 
-def seconds_per_image(model: nn.Module, images: torch.Tensor, *, repeats: int = 3) -> float:
+def seconds_per_image(model: nn.Module, images: torch.Tensor, *, repeats: int = 5) -> float:
     """Shortest of several measured times of a forward pass, divided by the number of images."""
     best = float("inf")
     with torch.no_grad():
@@ -145,6 +154,38 @@ def seconds_per_image(model: nn.Module, images: torch.Tensor, *, repeats: int = 
                 torch.cuda.synchronize(images.device)
             best = min(best, time.perf_counter() - started)
     return best / len(images)
+
+
+def document_networks() -> pd.DataFrame:
+    """The thesis's networks at full width: network, configuration, parameters, multiplications.
+
+    VGG16, VGG11 and VGG16 after each of the thesis's removals; the multiplications are for one
+    image of 32x32 pixels.
+    """
+    network = models.build("vgg16")
+    networks = {"VGG16": network, "VGG11": models.build("vgg11")}
+    for removed, number in enumerate(DOCUMENT, start=1):
+        network, _ = without_convolution(network, number, seed=0)
+        networks[f"VGG16 after {removed} layers removed"] = network
+    return pd.DataFrame(
+        [
+            {
+                "network": name,
+                "configuration": _text(model),
+                "parameters": _parameters(model),
+                "multiplications": multiplications(model, torch.zeros(1, 3, 32, 32)),
+            }
+            for name, model in networks.items()
+        ]
+    )
+
+
+def _text(model: nn.Module) -> str:
+    return " ".join(map(str, configuration_of(model)))
+
+
+def _parameters(model: nn.Module) -> int:
+    return sum(weights.numel() for weights in model.parameters())
 
 
 class _Removal:
@@ -192,8 +233,8 @@ class _Removal:
                 "removed": removed,
                 **nothing,
                 **chosen,
-                "configuration": " ".join(map(str, configuration_of(network))),
-                "parameters": sum(weights.numel() for weights in network.parameters()),
+                "configuration": _text(network),
+                "parameters": _parameters(network),
                 "multiplications": multiplications(network, self._test[0][:1]),
                 "microseconds": 1e6 * seconds_per_image(network, self._test[0][:100]),
                 "accuracy": accuracy(network, *self._test),
