@@ -27,7 +27,8 @@
 # | Rényi | a Gaussian kernel | $S(A) + S(B) - S(A \circ B)$ |
 #
 # A *null model* beside each network is trained on permuted labels: what an estimator reports there
-# about $I(T;Y)$ of unseen samples is bias.
+# about $I(T;Y)$ of unseen samples is bias. (On the 12-bit task all inputs are measured, so memory
+# of permuted labels adds to it.)
 #
 # **You will learn** which answers depend on the estimator, and how to tell a finding about the
 # network from a finding about the instrument.
