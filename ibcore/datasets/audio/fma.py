@@ -26,7 +26,7 @@ from ibcore.datasets.audio.spectrograms import (
     read_files,
     stratified_split,
 )
-from ibcore.datasets.registry import LOG, DataUnavailable, Dataset, register
+from ibcore.datasets.registry import LOG, Dataset, DataUnavailable, register
 
 TITLE = "FMA-small"
 ADDRESS = "https://os.unil.cloud.switch.ch/fma/"

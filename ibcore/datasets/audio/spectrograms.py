@@ -240,7 +240,8 @@ def stratified_split(labels, split):
     """Positions of one part of an 80/10/10 split that keeps the shares of the classes.
 
     The split is drawn once and for all (seed `SPLIT_SEED`), class by class; of a class with m
-    clips round(0.8 m) are for training, round(0.1 m) for validation, the rest for the test.
+    clips round(0.8 m) are for training, round(0.1 m) for validation, the rest for the test. The
+    clips of a part are in random order, so that the first ones are of all classes.
 
     Parameters
     ----------
@@ -250,7 +251,6 @@ def stratified_split(labels, split):
     Returns
     -------
     int64 array
-        Ascending.
 
     Raises
     ------
@@ -281,7 +281,7 @@ def stratified_split(labels, split):
             "test": members[second:],
         }
         chosen.append(parts[split])
-    return np.sort(np.concatenate(chosen))
+    return rng.permutation(np.concatenate(chosen))
 
 
 def cache_path(folder: Path, mel: Mel, content: Sequence) -> Path:
