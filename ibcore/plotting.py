@@ -154,9 +154,10 @@ def _limits(ax: Axes, mean: pd.DataFrame, ceiling_X, ceiling_Y) -> None:
         (ax.set_xlim if column == "I_XT" else ax.set_ylim)(low - margin, high + margin)
 
 
-def epoch_colourbar(figure: Figure, points, axes) -> None:
-    """The one colour bar of a figure of information planes."""
-    bar = figure.colorbar(points, ax=axes, pad=0.01, fraction=0.03)
+def epoch_colourbar(figure: Figure, points, axes=None, *, cax: Axes | None = None) -> None:
+    """The one colour bar of a figure of information planes, beside ``axes`` or in ``cax``."""
+    where = {"cax": cax} if cax else {"ax": axes, "pad": 0.01, "fraction": 0.03}
+    bar = figure.colorbar(points, **where)
     last = points.norm.vmax
     ticks = [0, *(10**k for k in range(int(np.log10(last)) + 1))]
     if last > 1.5 * ticks[-1]:
@@ -235,7 +236,7 @@ def _ceilings(part: pd.DataFrame, bounds: pd.DataFrame) -> dict[str, float]:
 
 
 def planes_and_training(table: pd.DataFrame, history: pd.DataFrame, bounds: pd.DataFrame) -> Figure:
-    """A row per run: information plane, loss and accuracy on training and test samples.
+    """A row per run: loss and accuracy on training and test samples, information plane.
 
     ``table`` and ``bounds`` as in ``information_planes``; ``history`` has the columns ``run, seed,
     epoch, train_loss, train_accuracy, test_loss, test_accuracy``.
@@ -255,7 +256,7 @@ def planes_and_training(table: pd.DataFrame, history: pd.DataFrame, bounds: pd.D
                 for samples in ("train", "test")
             )
             over_epochs(ax, both, "value", hue="samples", ylabel=f"{quantity}{unit}", title=run)
-    epoch_colourbar(figure, points, list(axes[:, 0]))
+    epoch_colourbar(figure, points, list(axes.flat))
     return figure
 
 
@@ -284,15 +285,19 @@ def filter_planes(table: pd.DataFrame, bounds: pd.DataFrame, *, columns: int = 8
             raise ValueError(f"one {column} at a time, got {sorted(table[column].unique())}")
     filters, limits = sorted(table["filter"].unique()), _ceilings(table, bounds)
     columns = min(columns, len(filters))
+    rows = -(-len(filters) // columns)
+    width, height = 1.3 * columns + 1.7, 1.3 * rows + 1.0
     figure, axes = plt.subplots(
-        -(-len(filters) // columns),
-        columns,
-        figsize=(1.3 * columns + 1.2, 1.25 * -(-len(filters) // columns) + 0.6),
-        sharex=True,
-        sharey=True,
-        squeeze=False,
-        layout="constrained",
+        rows, columns, figsize=(width, height), sharex=True, sharey=True, squeeze=False
     )
+    figure.subplots_adjust(
+        left=0.7 / width,
+        right=1 - 1.0 / width,
+        bottom=0.6 / height,
+        top=1 - 0.4 / height,
+        wspace=0.12,
+        hspace=0.25,
+    )  # the same at once as a constrained layout would find in seconds
     norm = epoch_norm(int(table["epoch"].max()))
     for ax, number in zip(axes.flat, filters, strict=False):
         path = table[table["filter"] == number].sort_values("epoch")
@@ -312,14 +317,17 @@ def filter_planes(table: pd.DataFrame, bounds: pd.DataFrame, *, columns: int = 8
         axes[0, 0].set(**{f"{axis}lim": (-0.06 * limit, 1.06 * limit)})
     figure.supxlabel("I(X;T) [bits]", fontsize=9)
     figure.supylabel("I(T;Y) [bits]", fontsize=9)
-    epoch_colourbar(figure, points, list(axes.flat))
+    place = figure.add_axes((1 - 0.8 / width, 0.6 / height, 0.15 / width, 1 - 1.0 / height))
+    epoch_colourbar(figure, points, cax=place)
     return figure
 
 
-def filters_over_epochs(table: pd.DataFrame, value: str, *, ylabel: str, title: str) -> Figure:
+def filters_over_epochs(
+    table: pd.DataFrame, value: str, *, ylabel: str, title: str = "", ceiling: float | None = None
+) -> Figure:
     """A panel per layer with a thin line for every filter and a thick one for their mean.
 
-    ``table`` holds the filters of one run and one seed.
+    ``table`` holds the filters of one run and one seed; ``ceiling`` is drawn dotted.
     """
     layers = table.sort_values("layer_index")["layer"].unique()
     figure, axes = grid(len(layers), width=3.2, height=3)
@@ -327,8 +335,12 @@ def filters_over_epochs(table: pd.DataFrame, value: str, *, ylabel: str, title: 
         curves = table[table["layer"] == layer].pivot(index="epoch", columns="filter", values=value)
         ax.plot(curves.index, curves, color="tab:blue", alpha=0.4, linewidth=0.8)
         ax.plot(curves.index, curves.mean(axis=1), color="black", linewidth=1.8)
+        if ceiling is not None:
+            ax.axhline(ceiling, color="0.4", linestyle=":", linewidth=1)
         _epoch_axis(ax, curves.index.max())
-        ax.set(ylabel=ylabel, title=f"{title}, {layer} ({curves.shape[1]})")
+        _show_zero(ax)
+        name = ", ".join(filter(None, (title, f"{layer}: {curves.shape[1]} filters")))
+        ax.set(ylabel=ylabel, title=name)
     return figure
 
 
@@ -382,14 +394,18 @@ def over_epochs(
     if ceiling is not None:
         ax.axhline(ceiling, color="0.4", linestyle=":", linewidth=1)
     if zero:
-        low, high = ax.get_ylim()
-        ax.set_ylim(min(low, 0.0), max(high, 0.0))
+        _show_zero(ax)
     if label_ends:
         _label_ends(ax, last, ends)
     else:
         ax.legend(fontsize=7)
     ax.set(ylabel=ylabel or value, title=title)
     return ax
+
+
+def _show_zero(ax: Axes) -> None:
+    low, high = ax.get_ylim()
+    ax.set_ylim(min(low, 0.0), max(high, 0.0))
 
 
 def _epoch_axis(ax: Axes, last: int) -> None:

@@ -5,9 +5,17 @@ All tables are ``phases`` with bounds unless said otherwise; the layers called `
 
 import pandas as pd
 
-from ibcore.claims.curves import NOISE_FLOOR, SATURATION, count_seeds, per_seed, rank_correlation
+from ibcore.claims.curves import (
+    NOISE_FLOOR,
+    SATURATION,
+    count_seeds,
+    per_seed,
+    rank_correlation,
+    with_bounds,
+)
 from ibcore.claims.intervals import (
     INCONCLUSIVE,
+    SUPPORTED,
     UNINFORMATIVE,
     above,
     all_of,
@@ -21,7 +29,7 @@ def judged_layers(table: pd.DataFrame) -> pd.DataFrame:
     """The curves of the convolutions in which a fall could be seen.
 
     A layer whose I(X;T) has its peak and its end within ``SATURATION`` of the ceiling, in every
-    curve, is left out: above the ceiling's reach it may have fallen or not. So is a layer that is
+    curve, is left out: it may have fallen or not. So is a layer that is
     silent, with no information at any time.
     """
     table = table[table["layer"].str.startswith("conv")]
@@ -62,21 +70,24 @@ def pd_2(stochastic: pd.DataFrame, full_batch: pd.DataFrame) -> Verdict:
     return Verdict("PD-2", fell, text, count_seeds(full_batch))
 
 
-def pd_3(measurements: pd.DataFrame, *, before: str, after: str) -> Verdict:
-    """Both coordinates of the plane are lower after pooling, at the last epoch.
+def pd_3(measurements: pd.DataFrame, bounds: pd.DataFrame, *, before: str, after: str) -> Verdict:
+    """Both coordinates of the plane are lower after pooling, on average over the recorded epochs.
 
-    ``measurements`` of one run and estimator; ``before`` and ``after`` name two layers. A
-    difference below ``NOISE_FLOOR`` does not count.
+    ``measurements`` of one run, estimator and view; ``before`` and ``after`` name two layers. A
+    difference below ``NOISE_FLOOR`` does not count; it is uninformative if both layers never leave
+    the ceiling.
     """
-    last = measurements[measurements["epoch"] == measurements["epoch"].max()]
+    layers = measurements[measurements["layer"].isin([before, after])]
+    lowest = (with_bounds(layers, bounds)["ceiling_X"] - layers["I_XT"].to_numpy()).max()
     parts, words = [], []
     for column, name in (("I_XT", "I(X;T)"), ("I_TY", "I(T;Y)")):
-        values = last.pivot_table(index="seed", columns="layer", values=column)
-        difference = values[before] - values[after]
+        mean = layers.pivot_table(index="seed", columns="layer", values=column)
+        difference = mean[before] - mean[after]
         parts.append(above(difference, NOISE_FLOOR))
         words.append(f"{name} {interval(difference)} bit ({parts[-1]})")
-    text = f"{before} minus {after} at the last epoch, paired: {', '.join(words)}"
-    return Verdict("PD-3", all_of(parts), text, count_seeds(last))
+    text = f"{before} minus {after}, mean over epochs, paired: {', '.join(words)}"
+    verdict = UNINFORMATIVE if lowest < SATURATION else all_of(parts)
+    return Verdict("PD-3", verdict, text, count_seeds(layers))
 
 
 CHANCE = 0.05
@@ -98,9 +109,7 @@ def pd_4(whole: pd.DataFrame, filters: pd.DataFrame) -> Verdict:
         drop = interval(per_seed(whole[whole["layer"] == layer], "drop"))
         words.append(f"{layer} {interval(part['falls'])} (whole layer: drop {drop} bit)")
     judged = judged_layers(whole)
-    still = [
-        layer for layer, part in judged.groupby("layer") if below(_excess(part)) == "supported"
-    ]
+    still = [layer for layer, part in judged.groupby("layer") if below(_excess(part)) == SUPPORTED]
     if judged.empty:
         verdict = UNINFORMATIVE
     elif not still:
