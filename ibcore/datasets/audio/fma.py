@@ -146,10 +146,9 @@ def _files(paths, genres, mel, cache, title, note, folder):
 
 def _find(request, mel):
     """The first collection there is: FMA-small anywhere, then own clips, then GTZAN."""
-    cache = request.raw / "fma"
     for reader in (_fma, _clips, _gtzan):
         for place, _ in request.places():
-            found = reader(place, mel, cache)
+            found = reader(place, mel, _cache(request))
             if found:
                 return found
     return None
@@ -252,4 +251,9 @@ def _standin(request, mel, size):
 
 
 def _standin_path(request, mel, members):
-    return cache_path(request.raw / "fma", mel, [STANDIN, *members.tolist()])
+    return cache_path(_cache(request), mel, [STANDIN, *members.tolist()])
+
+
+def _cache(request):
+    """Hidden, so that it does not count as a data file."""
+    return request.raw / "fma" / ".spectrograms"
