@@ -247,15 +247,14 @@ def planes_and_training(table: pd.DataFrame, history: pd.DataFrame, bounds: pd.D
     for row, run in zip(axes, runs, strict=True):
         part, trained = table[table["run"] == run], history[history["run"] == run]
         limits = _ceilings(part, bounds)
-        points = information_plane(row[0], part, **limits, last_epoch=last, title=run)
-        for ax, (quantity, unit) in zip(
-            row[1:], (("loss", " [nats]"), ("accuracy", "")), strict=True
-        ):
+        points = information_plane(row[2], part, **limits, last_epoch=last, title=run)
+        for ax, quantity in zip(row, ("loss", "accuracy"), strict=False):
             both = pd.concat(
                 trained.assign(value=trained[f"{samples}_{quantity}"], samples=samples)
                 for samples in ("train", "test")
             )
-            over_epochs(ax, both, "value", hue="samples", ylabel=f"{quantity}{unit}", title=run)
+            label = "loss [nats]" if quantity == "loss" else quantity
+            over_epochs(ax, both, "value", hue="samples", ylabel=label, title=run)
     epoch_colourbar(figure, points, list(axes.flat))
     return figure
 
@@ -282,7 +281,7 @@ def filter_planes(table: pd.DataFrame, bounds: pd.DataFrame, *, columns: int = 8
         raise ValueError("planes of filters need at least one row")
     for column in ("seed", "layer"):
         if table[column].nunique() > 1:
-            raise ValueError(f"one {column} at a time, got {sorted(table[column].unique())}")
+            raise ValueError(f"one {column} at a time, got {sorted(set(table[column].tolist()))}")
     filters, limits = sorted(table["filter"].unique()), _ceilings(table, bounds)
     columns = min(columns, len(filters))
     rows = -(-len(filters) // columns)

@@ -101,17 +101,9 @@ figure = plotting.layers_over_epochs(pooled, "I_XT", by="panel", ylabel=label, c
 chapter.figure("kde_pooled", figure, f"I(X;T) of pooled layers ({how}), spread over seeds")
 
 # %%
-trained = [
-    history.assign(value=history[f"{samples}_{what}"], panel=f"{run}, {what}", samples=samples)
-    for run in ("ReLU", "tanh")
-    for what in ("loss", "accuracy")
-    for samples in ("train", "test")
-    for history in [runs.select([run]).table("history")]
-]
-figure, axes = plotting.grid(4, width=3.5, height=3)
-for ax, (panel, part) in zip(axes.flat, pd.concat(trained).groupby("panel"), strict=True):
-    plotting.over_epochs(ax, part, "value", hue="samples", ylabel=panel.split(", ")[1], title=panel)
-chapter.figure("training", figure, f"Loss (nats) and accuracy, mean of {first.replicas} seeds")
+upper = kde[(kde["view"] == "pooled") & (kde["estimator"] == "KDE upper")]
+figure = plotting.planes_and_training(upper, history, bounds)
+chapter.figure("kde_pooled_planes", figure, f"Pooled layers, upper bound ({how})")
 
 # %% [markdown]
 # ## Kozachenko-Leonenko: $H(T)$ of all layers in one plot

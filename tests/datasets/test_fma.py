@@ -315,7 +315,7 @@ def test_a_whole_part_is_not_fetched_again(tmp_path, site):
 
 def test_wrong_content_is_removed(tmp_path, site):
     site(b"something else")
-    with pytest.raises(fetch.FetchFailed, match="wrong content: sha1 is .* it was removed"):
+    with pytest.raises(fetch.FetchFailed, match=r"wrong content: sha1 is .* it was removed"):
         obtain(tmp_path)
     assert not (tmp_path / "fma_small.zip.part").exists()
     site(b"no archive at all")
@@ -334,7 +334,7 @@ def test_no_room_is_noticed_before_anything_is_fetched(tmp_path, site, monkeypat
     site()
     usage = type(shutil.disk_usage(tmp_path))
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10_000, 9_000, 1_000))
-    with pytest.raises(OSError, match="needs 0.0 GB, 0.0 are free") as caught:
+    with pytest.raises(OSError, match=r"needs 0.0 GB, 0.0 are free") as caught:
         obtain(tmp_path)
     assert caught.value.errno == errno.ENOSPC
     assert not (tmp_path / "fma_small.zip.part").exists()
