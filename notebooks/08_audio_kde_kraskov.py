@@ -57,6 +57,40 @@ configs = chapter.configs(information_plane.Config)
 pd.DataFrame({name: vars(config) for name, config in configs.items()})
 
 # %% [markdown]
+# ## First, what the unit does to a differential entropy
+#
+# For any factor $a$, $H(aT) = H(T) + d \log_2 a$: the unit in which activations are measured adds a
+# term proportional to the dimension. So the order of layers of different dimensions is a choice of
+# unit, not a fact about the layers. Independent Gaussians show it: where the spread is large, more
+# dimensions read more entropy; where it is small, less. The sign changes at a standard deviation of
+# $1/\sqrt{2\pi e} = 0.242$, where $H = 0$ in every dimension.
+
+# %%
+rng = np.random.default_rng(seed)
+rows = []
+for d in (4, 8, 16, 32):
+    sample = rng.standard_normal((400, d))
+    for spread in (0.1, 0.242, 0.5):
+        estimate = nearest_neighbour_entropy(spread * sample, k=2)
+        rows.append((d, spread, estimate, estimate / d))
+columns = ["dimension", "standard deviation", "H(T)", "H(T) per dimension"]
+gaussians = pd.DataFrame(rows, columns=columns)
+figure, axes = plotting.grid(2, width=4.2)
+for ax, y in zip(axes.flat, ("H(T)", "H(T) per dimension"), strict=True):
+    how_drawn = {"hue": "standard deviation", "xlabel": "dimension d", "ylabel": f"{y} [bits]"}
+    plotting.against_parameter(ax, gaussians, x="dimension", y=y, **how_drawn)
+    ax.set_xticks((4, 8, 16, 32), labels=("4", "8", "16", "32"), minor=False)
+    ax.minorticks_off()
+caption = "Entropy of d independent Gaussians by nearest neighbours (k = 2, 400 samples)"
+chapter.figure("gaussians", figure, caption)
+
+# %%
+gaussians["exact"] = gaussians["dimension"] * np.log2(
+    gaussians["standard deviation"] * np.sqrt(2 * np.pi * np.e)
+)
+chapter.table("gaussians", gaussians, "The same in numbers, in bits, beside the closed form")
+
+# %% [markdown]
 # ## Training and measuring
 #
 # `tanh` and `ReLU` are the runs of notebook 06: the run store finds them by their configuration.
@@ -108,8 +142,8 @@ chapter.figure("kde_pooled_planes", figure, f"Pooled layers, upper bound ({how})
 # %% [markdown]
 # ## Kozachenko-Leonenko: $H(T)$ of all layers in one plot
 #
-# Left the whole layers, right the pooled ones, where the dimension *is* the number of feature maps.
-# Gaussian noise of standard deviation 0.001 keeps equal activations apart; a layer that is
+# Above the whole layers, below the pooled ones, where the dimension *is* the number of feature
+# maps. Gaussian noise of standard deviation 0.001 keeps equal activations apart; a layer that is
 # constant reads $d \log_2(0.001 \sqrt{2\pi e}) = -7.9\,d$ bits.
 
 # %%
@@ -119,10 +153,11 @@ n = entropies["n"].iloc[0]
 how = f"k = 2, {n} training clips, mean and spread of {first.replicas} seeds"
 together = entropies[entropies["view"] != "filter"]
 together = together.assign(panel=together["run"] + ", " + together["view"])
-together = together.sort_values(["view", "run"], ascending=[False, False], kind="stable")
+together = together.sort_values("layer_index", kind="stable")
+panels = [f"{run}, {view}" for view in ("whole", "pooled") for run in configs]
 figure, axes = plotting.grid(3, rows=2, width=3.8, height=3.2)
-for ax, (panel, part) in zip(axes.flat, together.groupby("panel", sort=False), strict=True):
-    part = part.sort_values("layer_index", kind="stable")
+for ax, panel in zip(axes.flat, panels, strict=True):
+    part = together[together["panel"] == panel]
     plotting.over_epochs(ax, part, "I_XT", hue="layer", ylabel="H(T) [bits]", title=panel)
 chapter.figure("entropy", figure, f"Differential entropy of the layers, {how}")
 
@@ -138,32 +173,6 @@ for row, run in zip(axes, ("tanh", "ReLU"), strict=True):
             ax, part, "I_XT", hue="layer", ylabel="H(T) [bits]", title=f"{run}, {layer}", zero=False
         )
 chapter.figure("entropy_one_by_one", figure, f"Pooled layers one by one, {how}")
-
-# %% [markdown]
-# ## The puzzle, explained
-#
-# For any factor $a$, $H(aT) = H(T) + d \log_2 a$: the unit in which activations are measured adds a
-# term proportional to the dimension. So the order of layers of different dimensions is a choice of
-# unit, not a fact about the layers. Independent Gaussians show it: where the spread per unit is
-# large, more dimensions read more entropy; where it is small, less; the sign changes at a
-# standard deviation of $1/\sqrt{2\pi e} = 0.242$, where $H = 0$ in every dimension.
-
-# %%
-rng = np.random.default_rng(seed)
-rows = []
-for d in (4, 8, 16, 32):
-    sample = rng.standard_normal((400, d))
-    for spread in (0.1, 0.242, 0.5):
-        exact = d * np.log2(spread * np.sqrt(2 * np.pi * np.e))
-        estimate = nearest_neighbour_entropy(spread * sample, k=2)
-        rows.append((d, spread, estimate, exact, estimate / d))
-columns = ["dimension", "standard deviation", "H(T)", "exact H(T)", "H(T) per dimension"]
-gaussians = pd.DataFrame(rows, columns=columns)
-figure, axes = plotting.grid(2, width=4.2)
-for ax, y in zip(axes.flat, ("H(T)", "H(T) per dimension"), strict=True):
-    how_drawn = {"hue": "standard deviation", "xlabel": "dimension d", "ylabel": f"{y} [bits]"}
-    plotting.against_parameter(ax, gaussians, x="dimension", y=y, **how_drawn)
-chapter.figure("gaussians", figure, "Entropy of d independent Gaussians by nearest neighbours")
 
 # %% [markdown]
 # What can be compared is the entropy *per dimension*: then the unit adds the same $\log_2 a$ to
@@ -187,14 +196,13 @@ def dimensions(run):
 
 rows = [row for run in configs for row in dimensions(run)]
 sizes = pd.DataFrame(rows, columns=["run", "layer", "view", "dimension"])
-together = together.merge(sizes, on=["run", "layer", "view"])
+together = together.merge(sizes, on=["run", "layer", "view"], how="left")
 together["per_dimension"] = together["I_XT"] / together["dimension"]
 
 # %%
 figure, axes = plotting.grid(3, rows=2, width=3.8, height=3.2)
-for ax, (panel, part) in zip(axes.flat, together.groupby("panel", sort=False), strict=True):
-    part = part.sort_values("layer_index", kind="stable")
-    ylabel = "H(T) / d [bits]"
+for ax, panel in zip(axes.flat, panels, strict=True):
+    part, ylabel = together[together["panel"] == panel], "H(T) / d [bits]"
     plotting.over_epochs(ax, part, "per_dimension", hue="layer", ylabel=ylabel, title=panel)
 chapter.figure("entropy_per_dimension", figure, f"Differential entropy per dimension, {how}")
 
@@ -290,7 +298,6 @@ table[["claim", "verdict", "statistic"]]
 def draw(run, view, per):
     """Entropies of the layers of one network, in total or per dimension."""
     part = together[(together["run"] == run) & (together["view"] == view)]
-    part = part.sort_values("layer_index", kind="stable")
     value, label = {"layer": ("I_XT", "H(T)"), "dimension": ("per_dimension", "H(T) / d")}[per]
     figure, axes = plotting.grid(1, width=5)
     plotting.over_epochs(axes[0, 0], part, value, hue="layer", ylabel=f"{label} [bits]")
