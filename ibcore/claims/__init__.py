@@ -48,6 +48,16 @@ from ibcore.claims.li_liu import (
     ll_7,
     softmax_allowance,
 )
+from ibcore.claims.padova import (
+    CHANCE,
+    judged_layers,
+    pd_1,
+    pd_2,
+    pd_3,
+    pd_4,
+    pd_5,
+    pd_6,
+)
 from ibcore.claims.szt import (
     OVERFITTING,
     szt_1,
@@ -63,6 +73,7 @@ from ibcore.claims.verdict import (
 )
 
 __all__ = [
+    "CHANCE",
     "CONTRADICTED",
     "INCONCLUSIVE",
     "NOISE_FLOOR",
@@ -84,6 +95,7 @@ __all__ = [
     "epochs_to_level",
     "falls",
     "interval",
+    "judged_layers",
     "ll_1",
     "ll_2",
     "ll_3",
@@ -92,6 +104,12 @@ __all__ = [
     "ll_6",
     "ll_7",
     "noise_band",
+    "pd_1",
+    "pd_2",
+    "pd_3",
+    "pd_4",
+    "pd_5",
+    "pd_6",
     "per_seed",
     "phases",
     "published",

@@ -20,11 +20,12 @@ from ibcore.datasets.registry import (
 
 # isort: split
 # Each of these files registers its data sets when it is imported.
-from ibcore.datasets import mnist, szt
+from ibcore.datasets import audio, mnist, szt
 
 __all__ = [
     "DataUnavailable",
     "Dataset",
+    "audio",
     "content_fingerprint",
     "load",
     "mnist",

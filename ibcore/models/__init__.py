@@ -7,10 +7,11 @@ and leaves the global random state alone. A layer is called what ``model.named_m
 
 import torch
 
+from ibcore.models.audio import MiniResNet, SimpleCNN
 from ibcore.models.cnn import CNN
 from ibcore.models.mlp import MLP
 
-_MODELS = {"mlp": MLP, "cnn": CNN}
+_MODELS = {"mlp": MLP, "cnn": CNN, "simple_cnn": SimpleCNN, "mini_resnet": MiniResNet}
 
 
 def names() -> list[str]:
@@ -30,7 +31,7 @@ def build(name: str, *, num_classes: int = 10, seed: int = 0, **options) -> torc
     seed : int
         Seed of the initial weights; the global random state is neither used nor changed.
     **options
-        Passed to the network's class, see ``MLP`` and ``CNN``.
+        Passed to the network's class, see ``MLP``, ``CNN``, ``SimpleCNN``, ...
 
     Raises
     ------
