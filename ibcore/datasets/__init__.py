@@ -20,7 +20,7 @@ from ibcore.datasets.registry import (
 
 # isort: split
 # Each of these files registers its data sets when it is imported.
-from ibcore.datasets import mnist, szt
+from ibcore.datasets import mnist, pictures, szt
 
 __all__ = [
     "DataUnavailable",
@@ -29,6 +29,7 @@ __all__ = [
     "load",
     "mnist",
     "names",
+    "pictures",
     "raw_folder",
     "read_idx",
     "splits",

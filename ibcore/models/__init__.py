@@ -5,12 +5,17 @@ and leaves the global random state alone. A layer is called what ``model.named_m
 ``model.measured_layers`` lists, in network order, the layers that the documents look at.
 """
 
+from functools import partial
+
 import torch
 
+from ibcore.models import imagenet
 from ibcore.models.cnn import CNN
 from ibcore.models.mlp import MLP
 
-_MODELS = {"mlp": MLP, "cnn": CNN}
+_MODELS = {"mlp": MLP, "cnn": CNN, "lenet": imagenet.LeNet}
+for _name in imagenet.NAMES:
+    _MODELS[f"imagenet_{_name}"] = partial(imagenet.imagenet_network, _name)
 
 
 def names() -> list[str]:
