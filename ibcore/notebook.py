@@ -10,6 +10,7 @@ import io
 import os
 from collections.abc import Callable, Mapping, Sequence
 
+import IPython.display
 import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
@@ -60,23 +61,21 @@ class Chapter:
         parts.append(f"Profile {self.profile}.")
         return " ".join(parts)
 
-    def figure(self, name: str, figure: Figure, caption: str) -> Figure:
-        """Save a figure as PNG and PDF; returns it, so that the notebook shows it.
+    def figure(self, name: str, figure: Figure, caption: str) -> IPython.display.Image:
+        """Save a figure as PNG and PDF; returns the picture, so that the notebook shows it.
 
         Neither file holds a date, so equal results give equal files.
         """
         if self._standin:
             plotting.mark_standin(figure, self._standin)
-        for ending, metadata in (("png", {"Software": None}), ("pdf", {"CreationDate": None})):
-            buffer = io.BytesIO()
-            figure.savefig(buffer, format=ending, metadata=metadata)
-            content = buffer.getvalue()
-            if ending == "png":
-                content = results.with_palette(content)
-            results.write_atomically(self.folder / f"{name}.{ending}", content)
+        content = results.with_palette(_saved(figure, "png", {"Software": None}))
+        results.write_atomically(self.folder / f"{name}.png", content)
+        figure.set_layout_engine("none")  # the places are known from the first drawing
+        pdf = _saved(figure, "pdf", {"CreationDate": None})
+        results.write_atomically(self.folder / f"{name}.pdf", pdf)
         plt.close(figure)
         self._entries.append({"kind": "figure", "name": name, "caption": self._caption(caption)})
-        return figure
+        return IPython.display.Image(content)
 
     def table(self, name: str, table: pd.DataFrame, caption: str) -> pd.DataFrame:
         """Save a table as CSV (full precision) and Markdown (rounded); returns it."""
@@ -137,6 +136,12 @@ class Chapter:
         return table
 
 
+def _saved(figure: Figure, ending: str, metadata: dict) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=ending, metadata=metadata)
+    return buffer.getvalue()
+
+
 def explore(draw: Callable[..., Figure], **choices: Sequence) -> None:
     """Draw a figure with a slider per argument; a still picture where sliders cannot work.
 
@@ -169,7 +174,5 @@ def _widgets():
 
 
 def _show(figure: Figure) -> None:
-    from IPython.display import display
-
-    display(figure)
+    IPython.display.display(figure)
     plt.close(figure)

@@ -4,6 +4,8 @@ Every function takes tidy tables and returns the axes (or the figure it made). C
 and of epochs, limits and labels follow one style, set by ``use_style``.
 """
 
+from collections.abc import Sequence
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -46,7 +48,7 @@ def epoch_norm(last_epoch: int) -> SymLogNorm:
 
 
 def _one_curve_per_layer(table: pd.DataFrame) -> None:
-    for column in ("run", "set", "estimator"):
+    for column in ("run", "set", "estimator", "parameter", "view", "filter", "n"):
         if column in table and table[column].nunique() > 1:
             raise ValueError(
                 f"one information plane shows one {column}, got {sorted(table[column].unique())}"
@@ -190,7 +192,7 @@ def information_planes(
     table : DataFrame
         Measurements, see ``information_plane``.
     bounds : DataFrame
-        ``run, set, ceiling_X, ceiling_Y``.
+        ``run, set, n, ceiling_X, ceiling_Y``.
     by : str
         Column whose values become panels, in order of appearance.
     titles : dict, optional
@@ -212,9 +214,8 @@ def information_planes(
     last = int(table["epoch"].max())
     for ax, value in zip(axes.flat, values, strict=False):
         part = table[table[by] == value]
-        limits = bounds[
-            (bounds["run"] == part["run"].iloc[0]) & (bounds["set"] == part["set"].iloc[0])
-        ].iloc[0]
+        on = [key for key in ("run", "set", "n") if key in part and key in bounds]
+        limits = bounds[(bounds[on] == part[on].iloc[0]).all(axis=1)].iloc[0]
         points = information_plane(
             ax,
             part,
@@ -319,6 +320,26 @@ def layers_over_epochs(
             title=(titles or {}).get(level, str(level)),
             ceiling=(ceilings or {}).get(level),
         )
+    return figure
+
+
+INFORMATION = {"I_XT": "I(X;T) [bits]", "I_TY": "I(T;Y) [bits]"}
+
+
+def information_over_epochs(
+    table: pd.DataFrame, *, hue: str, by: Sequence[str], title=""
+) -> Figure:
+    """I(X;T) above and I(T;Y) below, one column of panels per value of the columns ``by``.
+
+    Each panel is ``over_epochs`` with a line per value of ``hue``; its title is ``title`` and the
+    values of ``by``.
+    """
+    panels = list(table.groupby(list(by), sort=False))
+    figure, axes = grid(len(panels), rows=2, height=3)
+    for column, (values, part) in enumerate(panels):
+        name = ", ".join(filter(None, (title, *map(str, values))))
+        for ax, (value, label) in zip(axes[:, column], INFORMATION.items(), strict=True):
+            over_epochs(ax, part, value, hue=hue, ylabel=label, title=name)
     return figure
 
 

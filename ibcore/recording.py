@@ -10,10 +10,16 @@ from torch.nn import functional
 
 from ibcore.estimators import (
     Information,
+    aligned_kernel_width,
     binned_information,
+    binned_information_per_filter,
     count_distinct,
     discrete_entropy,
+    gram_matrix,
     kde_information_bounds,
+    nearest_neighbour_entropy,
+    renyi_information,
+    renyi_mutual_information,
 )
 from ibcore.gradcam import modules_evaluating
 from ibcore.training import Callback, Replicas
@@ -215,19 +221,73 @@ def _forward(
 # ---------------------------------------------------------------- estimators by name
 
 
-def _binning(T, Y, *, bin_width) -> dict[str, Information]:
+def _binning(X, T, Y, *, bin_width) -> dict[str, Information]:
     return {"binning": binned_information(T, Y, bin_width=bin_width)}
 
 
-def _kde(T, Y, *, noise_variance) -> dict[str, Information]:
+def _kde(X, T, Y, *, noise_variance) -> dict[str, Information]:
     upper, lower = kde_information_bounds(T, Y, noise_variance=noise_variance)
     return {"KDE upper": upper, "KDE lower": lower}
 
 
-_ESTIMATORS = {"binning": (_binning, "bin_width"), "kde": (_kde, "noise_variance")}
+def _renyi(X, T, Y, *, input_kernel_width, kernel_width=None, alpha=1.01):
+    if X is None:
+        raise ValueError("renyi needs the inputs X for I(X;T), got None")
+    if kernel_width is None:
+        kernel_width = aligned_kernel_width(T, Y)
+    about_input = renyi_mutual_information(
+        gram_matrix(X, kernel_width=input_kernel_width),
+        gram_matrix(T, kernel_width=kernel_width),
+        alpha=alpha,
+    )
+    about_label = renyi_information(T, Y, kernel_width=kernel_width, alpha=alpha)
+    return {"Rényi": Information(about_input, about_label)}
 
 
-def measure(T, Y, estimators: Iterable[Mapping]) -> list[dict]:
+def _nearest_neighbour(X, T, Y, *, k=2, noise_scale=None):
+    def entropy(samples):
+        rng = np.random.default_rng(0) if noise_scale else None
+        return nearest_neighbour_entropy(samples, k=k, noise_scale=noise_scale, rng=rng)
+
+    whole = entropy(T)
+    _, classes, sizes = torch.unique(torch.as_tensor(Y), return_inverse=True, return_counts=True)
+    shares = (sizes / len(classes)).tolist()
+    within = sum(share * entropy(T[classes == c]) for c, share in enumerate(shares))
+    return {"nearest neighbour": Information(whole, whole - within)}
+
+
+_ESTIMATORS = {
+    "binning": (_binning, "bin_width", ("bin_width",), ()),
+    "kde": (_kde, "noise_variance", ("noise_variance",), ()),
+    "renyi": (_renyi, "kernel_width", ("input_kernel_width",), ("kernel_width", "alpha")),
+    "nearest_neighbour": (_nearest_neighbour, "k", (), ("k", "noise_scale")),
+}
+"""Name to function, option noted beside the results, options it needs, options it may have."""
+
+VIEWS = ("whole", "pooled", "filter")
+
+
+def _seen(T, view: str) -> list[tuple[int, torch.Tensor]]:
+    """What an estimator is given of a layer: number of the filter (-1: all of them), values."""
+    if view == "whole":
+        return [(-1, T)]
+    if view == "filter":
+        return [(f, T[:, f]) for f in range(T.shape[1])]
+    return [(-1, T.reshape(*T.shape[:2], -1).mean(2))] if T.ndim > 2 else []
+
+
+def _estimate(name: str, view: str, X, T, Y, options: dict) -> Iterator[tuple[int, str, object]]:
+    """Number of the filter, label of the estimator, information."""
+    if name == "binning" and view == "filter":
+        for f, value in enumerate(binned_information_per_filter(T, Y, **options)):
+            yield f, "binning", value
+        return
+    for f, values in _seen(T, view):
+        for label, value in _ESTIMATORS[name][0](X, values, Y, **options).items():
+            yield f, label, value
+
+
+def measure(T, Y, estimators: Iterable[Mapping], *, X=None) -> list[dict]:
     """Information of one layer by several estimators, as rows.
 
     Parameters
@@ -237,44 +297,77 @@ def measure(T, Y, estimators: Iterable[Mapping]) -> list[dict]:
     Y : tensor or array (n,)
         Labels.
     estimators : iterable of mappings
-        ``{"estimator": "binning", "bin_width": 0.07}`` or
-        ``{"estimator": "kde", "noise_variance": 1e-3}`` (two rows, upper and lower bound).
+        ``{"estimator": "binning", "bin_width": 0.07}``;
+        ``{"estimator": "kde", "noise_variance": 1e-3}`` (two rows, upper and lower bound);
+        ``{"estimator": "renyi", "input_kernel_width": 5.66}``, optionally with ``kernel_width``
+        (by alignment if left out) and ``alpha``;
+        ``{"estimator": "nearest_neighbour"}``, optionally with ``k`` and ``noise_scale``. Its
+        ``I_XT`` is the differential entropy H(T), which is I(X;T) up to an unknown constant.
+
+        Each may say what it looks at: ``"view": "whole"`` (the default), ``"pooled"`` (every
+        channel's mean over space; layers without space have no such view and give no row) or
+        ``"filter"`` (every channel by itself). ``"samples": m`` limits it to the first m samples.
+    X : tensor or array (n, ...), optional
+        Inputs, needed by ``renyi``.
 
     Returns
     -------
     list of dict
-        Columns ``estimator``, ``parameter``, ``I_XT``, ``I_TY`` (bits).
+        Columns ``estimator``, ``parameter`` (bin width, noise variance, kernel width or k; None
+        where the data choose it), ``view``, ``filter`` (-1 where all are seen together), ``n``
+        (samples), ``I_XT``, ``I_TY`` (bits).
 
     Raises
     ------
     ValueError
-        For an unknown estimator or parameter, and whatever the estimators refuse.
+        For an unknown estimator, view or parameter, fewer than one sample, and whatever the
+        estimators refuse.
 
     Examples
     --------
-    >>> measure(np.array([[0.1], [0.9]]), np.array([0, 1]),
-    ...         [{"estimator": "binning", "bin_width": 0.5}])
-    [{'estimator': 'binning', 'parameter': 0.5, 'I_XT': 1.0, 'I_TY': 1.0}]
+    >>> rows = measure(np.array([[0.1], [0.9]]), np.array([0, 1]),
+    ...                [{"estimator": "binning", "bin_width": 0.5}])
+    >>> [(row["estimator"], row["n"], row["I_XT"], row["I_TY"]) for row in rows]
+    [('binning', 2, 1.0, 1.0)]
     """
     rows = []
     for given in estimators:
-        options = dict(given)
-        name = options.pop("estimator", None)
-        if name not in _ESTIMATORS:
-            raise ValueError(f"unknown estimator {name!r}; known: {', '.join(_ESTIMATORS)}")
-        function, parameter = _ESTIMATORS[name]
-        if set(options) != {parameter}:
-            raise ValueError(f"{name} takes {parameter}, got {sorted(options)}")
-        for label, value in function(T, Y, **options).items():
+        name, view, samples, options = _read(given)
+        first = slice(samples)
+        inputs = None if X is None else X[first]
+        n = len(T[first])
+        for number, label, value in _estimate(name, view, inputs, T[first], Y[first], options):
             rows.append(
                 {
                     "estimator": label,
-                    "parameter": options[parameter],
+                    "parameter": options.get(_ESTIMATORS[name][1]),
+                    "view": view,
+                    "filter": number,
+                    "n": n,
                     "I_XT": value.I_XT,
                     "I_TY": value.I_TY,
                 }
             )
     return rows
+
+
+def _read(given: Mapping) -> tuple[str, str, int | None, dict]:
+    """An estimator's name, view, number of samples and options, checked."""
+    options = dict(given)
+    name = options.pop("estimator", None)
+    if name not in _ESTIMATORS:
+        raise ValueError(f"unknown estimator {name!r}; known: {', '.join(_ESTIMATORS)}")
+    view = options.pop("view", "whole")
+    if view not in VIEWS:
+        raise ValueError(f"unknown view {view!r}; known: {', '.join(VIEWS)}")
+    samples = options.pop("samples", None)
+    if samples is not None and samples < 1:
+        raise ValueError(f"samples must be at least 1, got {samples}")
+    _, _, needed, optional = _ESTIMATORS[name]
+    if not set(needed) <= set(options) <= {*needed, *optional}:
+        takes = ", ".join([*needed, *(f"{option} (optional)" for option in optional)])
+        raise ValueError(f"{name} takes {takes}, got {sorted(options)}")
+    return name, view, samples, options
 
 
 def bounds(inputs: torch.Tensor, labels: torch.Tensor) -> dict[str, float]:
@@ -321,13 +414,14 @@ class InformationRecorder(Callback):
     Raises
     ------
     ValueError
-        For ``every`` below 1; later, while training, for activations that are not finite (naming
-        seed, epoch, set and layer) and whatever else ``measure`` refuses.
+        For ``every`` below 1 and for estimators that ``measure`` would refuse; later, while
+        training, for activations that are not finite (naming seed, epoch, set and layer) and
+        whatever else ``measure`` refuses.
 
     Attributes
     ----------
     measurements : list of dict
-        ``seed, epoch, set, layer, layer_index, estimator, parameter, I_XT, I_TY``.
+        ``seed, epoch, set, layer, layer_index`` and the columns of ``measure``.
     history : list of dict
         ``seed, epoch, train_loss, train_accuracy, test_loss, test_accuracy`` (loss in nats).
     """
@@ -357,6 +451,7 @@ class InformationRecorder(Callback):
         for spec in self._estimators:
             if spec.get("every", 1) < 1:
                 raise ValueError(f"every must be at least 1, got {spec['every']}")
+            _read({key: value for key, value in spec.items() if key != "every"})
         self._layers, self._softmax = list(layers), softmax
         self._chunk_size = chunk_size
         self.measurements: list[dict] = []
@@ -383,14 +478,14 @@ class InformationRecorder(Callback):
         logits = {}
         for name, rows in self._sets.items():
             rows = rows[index] if rows.dim() == 2 else rows
-            labels = self._labels[rows]
+            inputs, labels = self._inputs[rows], self._labels[rows]
             activations, logits[name] = _forward(
-                model, self._inputs[rows], self._layers, self._chunk_size, self._softmax
+                model, inputs, self._layers, self._chunk_size, self._softmax
             )
             for number, (layer, T) in enumerate(activations.items()):
                 where = {"seed": seed, "epoch": epoch, "set": name, "layer": layer}
                 try:
-                    measured = measure(T, labels, estimators)
+                    measured = measure(T, labels, estimators, X=inputs)
                 except ValueError as error:
                     raise ValueError(
                         f"seed {seed}, epoch {epoch}, {name} set, layer {layer}: {error}"

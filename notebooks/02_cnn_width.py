@@ -84,13 +84,9 @@ chapter.figure("planes_test", figure, f"Information planes on the test images, {
 # %%
 output = measurements[measurements["layer"] == "output"]
 output = output.assign(width=output["width"].astype(str))
-panels = list(output.groupby(["dataset", "set"], sort=False))
-figure, axes = plotting.grid(len(panels), rows=2, height=3)
-for column, (where, part) in enumerate(panels):
-    for row, value in enumerate(("I_XT", "I_TY")):
-        name = {"I_XT": "I(X;T) [bits]", "I_TY": "I(T;Y) [bits]"}[value]
-        title = f"output layer, {', '.join(where)}"
-        plotting.over_epochs(axes[row, column], part, value, hue="width", ylabel=name, title=title)
+figure = plotting.information_over_epochs(
+    output, hue="width", by=["dataset", "set"], title="output layer"
+)
 chapter.figure("output_layer", figure, f"Output layer by width of the network, {how}, with spread")
 
 # %%

@@ -1,6 +1,7 @@
 """Verdicts: intervals by hand, and curves whose right answer is known."""
 
 import dataclasses
+import itertools
 import math
 
 import numpy as np
@@ -621,6 +622,87 @@ def test_ll_7(accuracy, epoch_of, verdict):
     table["test_accuracy"] = table["width"].map(accuracy).where(arrived, 0.1)
     found = claims.ll_7(table)
     assert (found.claim, found.verdict, found.seeds) == ("LL-7", verdict, 4)
+
+
+SIZES = (3, 5, 7)
+
+
+def sizes(value, *, seeds=4, settings=SIZES, series=("kernels", "depth")):
+    """Output layers of several sizes; ``value(setting, seed, epochs)`` gives both curves."""
+    epochs = np.array([0, 1, 2, 3, 4, 5, 6, 7, 8, 9])
+    rows = []
+    for name, setting, seed in itertools.product(series, settings, range(seeds)):
+        curve = value(setting, seed, epochs)
+        frame = pd.DataFrame({"epoch": epochs, "I_XT": curve, "I_TY": curve})
+        rows.append(frame.assign(
+            series=name, setting=setting, seed=seed, dataset="MNIST", set="test", layer="output"
+        ))  # fmt: skip
+    return pd.concat(rows, ignore_index=True)
+
+
+def first(by_size):
+    """Given values at epoch 1; epoch 0 says the opposite and must not count."""
+    return lambda size, seed, epochs: np.where(
+        epochs == 0, -by_size[size], by_size[size] + 0.001 * seed
+    )
+
+
+@pytest.mark.parametrize(
+    ("by_size", "expected"),
+    [
+        ({3: 1.0, 5: 1.5, 7: 1.5}, SUPPORTED),
+        ({3: 1.0, 5: 1.5, 7: 1.2}, SUPPORTED),
+        ({3: 1.0, 5: 1.5, 7: 2.0}, CONTRADICTED),
+        ({3: 1.0, 5: 0.8, 7: 0.8}, CONTRADICTED),
+    ],
+)
+def test_ll_3(by_size, expected):
+    found = claims.ll_3(sizes(first(by_size)))
+    assert (found.claim, found.verdict, found.seeds) == ("LL-3", expected, 4)
+    assert "kernels, I(X;T)" in found.statistic
+    assert "depth, I(T;Y)" in found.statistic
+
+
+def test_ll_3_needs_agreement_of_the_seeds():
+    table = sizes(lambda size, seed, epochs: 1 + (size == 5) * (-1.0) ** seed + 0 * epochs)
+    assert claims.ll_3(table).verdict == INCONCLUSIVE
+    assert claims.ll_3(sizes(first({3: 1.0, 5: 1.5, 7: 1.5}), seeds=1)).verdict == INCONCLUSIVE
+
+
+def level(by_size, rise=0.0):
+    """Curves at a level from epoch 7 on, but for a last rise."""
+    return lambda size, seed, epochs: (
+        by_size[size] * np.minimum(epochs / 7, 1) + rise * (epochs == 9) + 0.001 * seed
+    )
+
+
+@pytest.mark.parametrize(
+    ("curve", "expected"),
+    [
+        (level({3: 3.0, 5: 3.0, 7: 3.01}), SUPPORTED),
+        (level({3: 3.0, 5: 3.0, 7: 3.2}), CONTRADICTED),
+        (level({3: 3.0, 5: 3.0, 7: 3.0}, rise=0.2), INCONCLUSIVE),
+    ],
+)
+def test_ll_4(curve, expected):
+    found = claims.ll_4(sizes(curve))
+    assert (found.claim, found.verdict, found.seeds) == ("LL-4", expected, 4)
+
+
+@pytest.mark.parametrize(
+    ("gain", "expected"), [(0.1, SUPPORTED), (-0.1, CONTRADICTED), (0.0, INCONCLUSIVE)]
+)
+def test_ll_5_is_paired_by_seed(gain, expected):
+    """Seeds differ by far more than the gain."""
+    table = sizes(
+        lambda setting, seed, epochs: 10.0 * seed + gain * (setting == "with") + 0 * epochs,
+        settings=("with", "without"),
+        series=("pooling",),
+    )
+    if expected == INCONCLUSIVE:
+        table["I_TY"] += (-1.0) ** table["seed"] * 0.1 * (table["setting"] == "with")
+    found = claims.ll_5(table)
+    assert (found.claim, found.verdict, found.seeds) == ("LL-5", expected, 4)
 
 
 # ---------------------------------------------------------------- tables

@@ -20,7 +20,8 @@ def count(model):
 
 
 def test_names():
-    assert models.names() == ["cnn", "mlp"]
+    assert {"cnn", "mlp", "vgg16", "vgg16_bn", "resnet56", "resnet18"} <= set(models.names())
+    assert models.names() == sorted(models.names())
 
 
 @pytest.mark.parametrize(
@@ -200,7 +201,7 @@ def test_stackable_linear_with_stacked_weights_is_one_linear_per_replica():
 @pytest.mark.parametrize(
     ("name", "options", "words"),
     [
-        ("mpl", {}, "unknown model 'mpl'; known models: cnn, mlp"),
+        ("mpl", {}, "unknown model 'mpl'; known models: cnn, .*mlp, "),
         ("mlp", {**SZT, "num_classes": 1}, "num_classes must be at least 2, got 1"),
         ("mlp", {**SZT, "n_inputs": 0}, r"layer widths must be positive, got 0 and \(10,"),
         ("mlp", {**SZT, "hidden": (3, 0)}, r"layer widths must be positive, got 12 and \(3, 0\)"),
@@ -209,7 +210,14 @@ def test_stackable_linear_with_stacked_weights_is_one_linear_per_replica():
         ("cnn", {"widths": ()}, r"widths must be positive and at least one, got \(\)"),
         ("cnn", {"widths": (2, 0)}, r"widths must be positive and at least one, got \(2, 0\)"),
         ("cnn", {"widths": (1, 1, 1), "image": (1, 9, 4)}, "3 convolutions of 3x3 .* a 9x4 image"),
-        ("cnn", {"widths": (1,), "kernel_size": 0}, "1 convolutions of 0x0 leave nothing"),
+        ("cnn", {"widths": (1,), "kernel_size": 0}, "kernel_size must be positive, got 0"),
+        ("cnn", {"widths": (1, 1), "dense": (3, 0)}, r"at least one unit, got \(3, 0\)"),
+        ("cnn", {"widths": (1, 1), "pool_after": 3}, r"pool_after must lie in 1..2, got 3"),
+        (
+            "cnn",
+            {"widths": (1,), "pool_after": 1, "image": (1, 1, 9)},
+            "1 convolutions of 3x3 leave nothing of a 1x9 image",
+        ),
         ("cnn", {"widths": (1,), "activation": "tan"}, "unknown activation 'tan'"),
     ],
 )
@@ -221,3 +229,26 @@ def test_refused(name, options, words):
 def test_smallest_image_that_fits():
     model = models.build("cnn", widths=(1, 1, 1), image=(1, 5, 5), num_classes=2)
     assert model.output.in_features == 1
+
+
+def test_cnn_with_pooling_and_dense_layers():
+    model = models.build("cnn", widths=(2, 3, 4), pool_after=2, dense=(7, 5), image=(1, 12, 13))
+    layers = ["conv1", "conv2", "pool", "conv3", "dense1", "dense2", "output"]
+    assert model.measured_layers == layers
+    images = torch.randn(6, 1, 12, 13, generator=torch.Generator().manual_seed(0))
+    second = model.conv2(model.conv1(images))
+    pooled = functional.max_pool2d(second, 2)
+    third = model.conv3(pooled)
+    assert (second.shape[1:], third.shape[1:]) == ((3, 10, 11), (4, 3, 3))
+    expected = model.output(model.dense2(model.dense1(third.flatten(1))))
+    torch.testing.assert_close(model(images), expected)
+    assert model.dense1[0].in_features == 4 * 3 * 3
+
+
+def test_the_document_s_networks_fit_its_images():
+    """Fig. 8: 3-3-3-3-3 with 500-1024-500-10; Fig. 5: two 11x11 kernels, five 7x7."""
+    dense = models.build("cnn", widths=[3] * 5, dense=(500, 1024, 500))
+    sides = 28 - 4 * 2
+    assert dense.dense1[0].in_features == 3 * sides**2
+    assert models.build("cnn", widths=[3] * 2, kernel_size=11).output.in_features == 3 * 18**2
+    assert models.build("cnn", widths=[3] * 5, kernel_size=7).output.in_features == 3 * 4**2

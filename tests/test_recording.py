@@ -10,7 +10,14 @@ from torch import nn
 from torch.nn import functional
 
 from ibcore import models
-from ibcore.estimators import binned_information, kde_information_bounds
+from ibcore.estimators import (
+    binned_information,
+    gram_matrix,
+    kde_information_bounds,
+    nearest_neighbour_entropy,
+    renyi_information,
+    renyi_mutual_information,
+)
 from ibcore.recording import (
     InformationRecorder,
     bounds,
@@ -243,7 +250,15 @@ def test_measure_is_one_row_per_estimate():
     binned = binned_information(T, Y, bin_width=0.5)
     upper, lower = kde_information_bounds(T, Y, noise_variance=0.1)
     assert measure(T, Y, BOTH) == [
-        {"estimator": name, "parameter": parameter, "I_XT": value.I_XT, "I_TY": value.I_TY}
+        {
+            "estimator": name,
+            "parameter": parameter,
+            "view": "whole",
+            "filter": -1,
+            "n": 30,
+            "I_XT": value.I_XT,
+            "I_TY": value.I_TY,
+        }
         for name, parameter, value in (
             ("binning", 0.5, binned),
             ("KDE upper", 0.1, upper),
@@ -269,11 +284,79 @@ def test_measure_is_one_row_per_estimate():
             r"binning takes bin_width, got \['bin_width', 'every'\]",
         ),
         ({"estimator": "binning", "bin_width": 0.0}, "bin_width"),
+        (
+            {"estimator": "renyi", "kernel_width": 1.0},
+            r"renyi takes input_kernel_width, kernel_width \(optional\), alpha \(optional\), got",
+        ),
+        ({"estimator": "renyi", "input_kernel_width": 1.0}, "renyi needs the inputs X"),
+        ({**BOTH[0], "view": "row"}, "unknown view 'row'; known: whole, pooled, filter"),
+        ({**BOTH[0], "samples": 0}, "samples must be at least 1, got 0"),
     ],
 )
 def test_measure_refuses(given, words):
     with pytest.raises(ValueError, match=words):
         measure(draw(4, 2), torch.arange(4), [given])
+
+
+def values(rows):
+    """Estimator and filter to the pair of numbers."""
+    return {(r["estimator"], r["filter"]): (r["I_XT"], r["I_TY"]) for r in rows}
+
+
+def test_pooled_is_the_mean_over_space_and_leaves_out_layers_without_space():
+    T, Y = draw(20, 3, 4, 5), torch.arange(20) % 2
+    pooled = [{**spec, "view": "pooled"} for spec in BOTH]
+    assert values(measure(T, Y, pooled)) == values(measure(T.mean((2, 3)), Y, BOTH))
+    assert {row["view"] for row in measure(T, Y, pooled)} == {"pooled"}
+    assert measure(draw(20, 3), Y, pooled) == []
+    in_numpy = measure(T.numpy(), Y.numpy(), pooled)
+    assert values(in_numpy)["KDE upper", -1] == pytest.approx(
+        values(measure(T, Y, pooled))["KDE upper", -1]
+    )
+
+
+@pytest.mark.parametrize("shape", [(20, 3, 4, 5), (20, 3)])
+def test_filters_are_measured_one_by_one(shape):
+    T, Y = draw(*shape), torch.arange(20) % 2
+    found = values(measure(T, Y, [{**spec, "view": "filter"} for spec in BOTH]))
+    assert len(found) == 3 * 3
+    for f in range(3):
+        for (name, _), expected in values(measure(T[:, f], Y, BOTH)).items():
+            assert found[name, f] == pytest.approx(expected)
+
+
+def test_samples_takes_the_first_ones():
+    T, Y = draw(20, 2), torch.arange(20) % 2
+    limited = measure(T, Y, [{**BOTH[0], "samples": 8}, {**BOTH[0], "samples": 50}])
+    assert [row["n"] for row in limited] == [8, 20]
+    assert limited[0]["I_XT"] == binned_information(T[:8], Y[:8], bin_width=0.5).I_XT
+
+
+def test_renyi_sees_inputs_and_labels():
+    X, T, Y = draw(24, 6), draw(24, 2), torch.arange(24) % 3
+    given = {"estimator": "renyi", "input_kernel_width": 2.0, "kernel_width": 0.7, "alpha": 2.0}
+    (row,) = measure(T, Y, [given], X=X)
+    grams = gram_matrix(X, kernel_width=2.0), gram_matrix(T, kernel_width=0.7)
+    assert (row["estimator"], row["parameter"]) == ("Rényi", 0.7)
+    assert row["I_XT"] == renyi_mutual_information(*grams, alpha=2.0)
+    assert row["I_TY"] == renyi_information(T, Y, kernel_width=0.7, alpha=2.0)
+    (aligned,) = measure(T, Y, [{"estimator": "renyi", "input_kernel_width": 2.0}], X=X)
+    assert aligned["parameter"] is None
+    assert aligned["I_TY"] == renyi_information(T, Y)
+
+
+def test_nearest_neighbour_is_an_entropy_and_its_fall_within_classes():
+    T, Y = draw(30, 2), torch.arange(30) % 2
+    (row,) = measure(T, Y, [{"estimator": "nearest_neighbour"}])
+    whole = nearest_neighbour_entropy(T)
+    halves = [nearest_neighbour_entropy(T[c == Y]) for c in (0, 1)]
+    assert row["I_XT"] == whole
+    assert row["I_TY"] == pytest.approx(whole - sum(halves) / 2)
+    repeated = torch.ones(30, 2)
+    with pytest.raises(ValueError, match="distance 0"):
+        measure(repeated, Y, [{"estimator": "nearest_neighbour"}])
+    noisy = [{"estimator": "nearest_neighbour", "k": 3, "noise_scale": 0.1}]
+    assert measure(repeated, Y, noisy) == measure(repeated, Y, noisy)
 
 
 def test_bounds_count_distinct_inputs_and_labels():
@@ -328,7 +411,7 @@ def test_recorder_rows_are_direct_estimates_on_each_replica():
     assert len(rows) == 4 * 2 * 2 * 3 * 3  # epochs, seeds, sets, layers, estimates
     assert list(rows[0]) == [
         *("seed", "epoch", "set", "layer", "layer_index", "estimator", "parameter"),
-        *("I_XT", "I_TY"),
+        *("view", "filter", "n", "I_XT", "I_TY"),
     ]
     assert sorted({row["epoch"] for row in rows}) == [0, 2, 3, 5]
     found = {
@@ -412,6 +495,11 @@ def test_every_thins_one_estimator_but_keeps_the_first_and_last(every, expected)
         for name in ("binning", "KDE upper")
     }
     assert epochs == {"binning": [0, 2, 3, 5], "KDE upper": expected}
+
+
+def test_an_unknown_estimator_is_refused_before_training():
+    with pytest.raises(ValueError, match="unknown estimator 'knn'"):
+        Case(estimators=[{"estimator": "knn", "every": 2}])
 
 
 @pytest.mark.parametrize("every", [0, -1])

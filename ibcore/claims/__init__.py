@@ -20,6 +20,7 @@ from ibcore.claims.curves import (
     rank_correlation,
     smooth,
     upper_layers,
+    with_bounds,
 )
 from ibcore.claims.intervals import (
     CONTRADICTED,
@@ -33,8 +34,12 @@ from ibcore.claims.intervals import (
     interval,
 )
 from ibcore.claims.li_liu import (
+    SETTLED,
     ll_1,
     ll_2,
+    ll_3,
+    ll_4,
+    ll_5,
     ll_6,
     ll_7,
     softmax_allowance,
@@ -71,6 +76,7 @@ __all__ = [
     "NOISE_FLOOR",
     "OVERFITTING",
     "SATURATION",
+    "SETTLED",
     "SUPPORTED",
     "UNINFORMATIVE",
     "Interval",
@@ -89,6 +95,9 @@ __all__ = [
     "interval",
     "ll_1",
     "ll_2",
+    "ll_3",
+    "ll_4",
+    "ll_5",
     "ll_6",
     "ll_7",
     "mt_1",
@@ -109,4 +118,5 @@ __all__ = [
     "szt_4",
     "upper_layers",
     "verdict_table",
+    "with_bounds",
 ]

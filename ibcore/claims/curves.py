@@ -62,15 +62,16 @@ def phases(measurements: pd.DataFrame, bounds: pd.DataFrame | None = None) -> pd
     Parameters
     ----------
     measurements : DataFrame
-        ``run, seed, epoch, set, layer, layer_index, estimator, I_XT, I_TY``.
+        ``run, seed, epoch, set, layer, layer_index, estimator, I_XT, I_TY`` and, where they occur,
+        ``parameter, view, filter, n``: every combination is a curve.
     bounds : DataFrame, optional
-        ``run, set, ceiling_X``: adds the column ``saturated``, true where I(X;T) never leaves the
-        last ``SATURATION`` bits below the ceiling.
+        ``run, set, n, ceiling_X, ceiling_Y``: adds these and the column ``saturated``, true where
+        I(X;T) never leaves the last ``SATURATION`` bits below the ceiling.
 
     Returns
     -------
     DataFrame
-        One row per run, set, layer, estimator and seed: ``start, peak, peak_epoch, end, rise,
+        One row per curve: ``start, peak, peak_epoch, end, rise,
         drop, band`` (bits), ``fall_of_I_TY`` and its band.
 
     Raises
@@ -78,16 +79,24 @@ def phases(measurements: pd.DataFrame, bounds: pd.DataFrame | None = None) -> pd
     ValueError
         For curves with fewer than five epochs.
     """
-    keys = ["run", "set", "estimator", "layer_index", "layer", "seed"]
-    counts = measurements.groupby(keys, sort=False)["epoch"].size()
+    keys = ["run", "set", "estimator", "parameter", "view", "n", "layer_index", "layer", "filter"]
+    keys = [key for key in keys if key in measurements] + ["seed"]
+    counts = measurements.groupby(keys, sort=False, dropna=False)["epoch"].size()
     if len(counts) == 0 or counts.min() < 5:
         raise ValueError("every curve needs at least five recorded epochs")
-    grouped = measurements.groupby(keys, sort=False)[["epoch", "I_XT", "I_TY"]]
+    grouped = measurements.groupby(keys, sort=False, dropna=False)[["epoch", "I_XT", "I_TY"]]
     table = grouped.apply(_phases).reset_index()
     if bounds is not None:
-        table = table.merge(bounds[["run", "set", "ceiling_X"]], on=["run", "set"], how="left")
+        table = with_bounds(table, bounds)
         table["saturated"] = table["lowest"] > table["ceiling_X"] - SATURATION
     return table
+
+
+def with_bounds(table: pd.DataFrame, bounds: pd.DataFrame) -> pd.DataFrame:
+    """The table with the ceilings in ``bounds`` for its run, set and (where given) n."""
+    on = [key for key in ("run", "set", "n") if key in table and key in bounds]
+    ceilings = [column for column in ("ceiling_X", "ceiling_Y") if column in bounds]
+    return table.merge(bounds[on + ceilings], on=on, how="left")
 
 
 def per_seed(table: pd.DataFrame, column: str) -> pd.Series:

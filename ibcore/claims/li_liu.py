@@ -11,15 +11,25 @@ from ibcore.claims.curves import (
     epochs_to_level,
     per_seed,
     rank_correlation,
+    with_bounds,
 )
-from ibcore.claims.intervals import CONTRADICTED, UNINFORMATIVE, above, all_of, below, interval
+from ibcore.claims.intervals import (
+    CONTRADICTED,
+    INCONCLUSIVE,
+    SUPPORTED,
+    UNINFORMATIVE,
+    above,
+    all_of,
+    below,
+    interval,
+)
 from ibcore.claims.verdict import Verdict
 
 
 def ll_1(measurements: pd.DataFrame, bounds: pd.DataFrame) -> Verdict:
     """Every convolutional layer at both upper bounds, at every recorded epoch."""
     convolutions = measurements[measurements["layer"].str.startswith("conv")]
-    table = convolutions.merge(bounds, on=["run", "set"])
+    table = with_bounds(convolutions, bounds)
     below_x = table["ceiling_X"] - table["I_XT"]
     below_y = table["ceiling_Y"] - table["I_TY"]
     largest = table.assign(distance=np.maximum(below_x, below_y))
@@ -38,7 +48,7 @@ def ll_2(measurements: pd.DataFrame, bounds: pd.DataFrame) -> Verdict:
     ``measurements`` has the columns ``dataset`` and ``width`` beside the usual ones.
     """
     output = measurements[measurements["layer"] == "output"]
-    output = output.merge(bounds[["run", "set", "ceiling_Y"]], on=["run", "set"])
+    output = with_bounds(output, bounds)
     trained = output[output["epoch"] > 0]
     start = trained[trained["epoch"] == trained["epoch"].min()]
     high_x = rank_correlation(start, "I_XT", "width")
@@ -52,6 +62,81 @@ def ll_2(measurements: pd.DataFrame, bounds: pd.DataFrame) -> Verdict:
     return Verdict(
         "LL-2", all_of([above(high_x), above(high_y), below(fast)]), text, count_seeds(output)
     )
+
+
+SETTLED = 0.05
+"""A curve that rises by less than this many bits over its last fifth has reached its level."""
+
+
+def ll_3(output: pd.DataFrame) -> Verdict:
+    """Larger kernels and more layers: a higher first value, up to a size that gains no more.
+
+    ``output`` holds the output layer, with the columns ``series`` (kernels or depth of one base
+    network) and ``setting`` (the size) beside the usual ones. In every series the step from the
+    smallest size must gain and the step to the largest must gain less than ``SETTLED`` bits.
+    """
+    trained = output[output["epoch"] > 0]
+    start = trained[trained["epoch"] == trained["epoch"].min()]
+    parts, texts = [], []
+    for series, table in start.groupby("series", sort=False):
+        for column, name in (("I_XT", "I(X;T)"), ("I_TY", "I(T;Y)")):
+            values = table.groupby(["seed", "setting"])[column].mean().unstack()
+            gains = values.diff(axis=1).iloc[:, 1:]
+            first, last = gains.iloc[:, 0], gains.iloc[:, -1]
+            parts += [above(first), below(last, SETTLED)]
+            texts.append(
+                f"{series}, {name}: first step {interval(first)}, last step {interval(last)} bit"
+            )
+    return Verdict("LL-3", all_of(parts), "; ".join(texts), count_seeds(start))
+
+
+def _last(table: pd.DataFrame, column: str) -> pd.DataFrame:
+    """Last value of a column and its rise over the last fifth of the snapshots, per curve."""
+    keys = ["seed", "series", "setting", "dataset", "set"]
+
+    def end(curve):
+        values = curve.sort_values("epoch")[column]
+        before = values.iloc[-max(2, len(values) // 5)]
+        return pd.Series({"last": values.iloc[-1], "rise": values.iloc[-1] - before})
+
+    return table.groupby(keys, sort=False)[["epoch", column]].apply(end).reset_index()
+
+
+def ll_4(output: pd.DataFrame) -> Verdict:
+    """One common last I(T;Y) of the output layer, whatever the kernel size or depth.
+
+    ``output`` as in ``ll_3``. While curves still rise there is no maximum to compare, and the
+    claim is inconclusive.
+    """
+    ends = _last(output, "I_TY")
+    where = ["seed", "series", "dataset", "set"]
+    spread = ends.groupby(where)["last"].agg(lambda last: last.max() - last.min())
+    spread = spread.groupby("seed").mean()
+    rise = ends.groupby("seed")["rise"].mean()
+    settled = below(rise, SETTLED)
+    verdict = below(spread, SATURATION) if settled == SUPPORTED else INCONCLUSIVE
+    text = (
+        f"highest minus lowest last I(T;Y) over the sizes {interval(spread)} bit (tolerance "
+        f"{SATURATION}); rise over the last fifth of the snapshots {interval(rise)} bit (settled "
+        f"below {SETTLED}: {settled})"
+    )
+    return Verdict("LL-4", verdict, text, count_seeds(output))
+
+
+def ll_5(output: pd.DataFrame) -> Verdict:
+    """More information in the output layer with pooling than without, at the last epoch.
+
+    ``output`` as in ``ll_3``, with the settings ``with`` and ``without``. I(T;Y) decides.
+    """
+    gains = {}
+    for column in ("I_TY", "I_XT"):
+        ends = _last(output, column).groupby(["setting", "seed"])["last"].mean()
+        gains[column] = ends["with"] - ends["without"]
+    text = (
+        f"with minus without pooling, paired by seed: last I(T;Y) {interval(gains['I_TY'])} bit, "
+        f"last I(X;T) {interval(gains['I_XT'])} bit"
+    )
+    return Verdict("LL-5", above(gains["I_TY"]), text, count_seeds(output))
 
 
 def softmax_allowance(n_classes: int) -> float:

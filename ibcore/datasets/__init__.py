@@ -20,11 +20,12 @@ from ibcore.datasets.registry import (
 
 # isort: split
 # Each of these files registers its data sets when it is imported.
-from ibcore.datasets import mnist, pictures, szt
+from ibcore.datasets import cifar10, mnist, pictures, szt
 
 __all__ = [
     "DataUnavailable",
     "Dataset",
+    "cifar10",
     "content_fingerprint",
     "load",
     "mnist",

@@ -1,7 +1,13 @@
 """Estimators of entropy and information. Pure functions of arrays; every result is in bits."""
 
 from ._validation import Information
-from .binning import binned_entropy, binned_information, count_distinct, discrete_entropy
+from .binning import (
+    binned_entropy,
+    binned_information,
+    binned_information_per_filter,
+    count_distinct,
+    discrete_entropy,
+)
 from .kde import kde_information, kde_information_bounds
 from .matrix_renyi import (
     aligned_kernel_width,
@@ -26,6 +32,7 @@ __all__ = [
     "aura_matrix_entropy",
     "binned_entropy",
     "binned_information",
+    "binned_information_per_filter",
     "count_distinct",
     "discrete_entropy",
     "gram_matrix",

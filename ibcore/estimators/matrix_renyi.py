@@ -10,6 +10,7 @@ from ._validation import as_classes, as_rows_for_distances, positive, to_tensor
 
 _SMALLEST_EXPONENT = -80.0
 _ASYMMETRY = 1e-6
+_ELEMENTS_PER_BLOCK = 1 << 18
 
 
 def gram_matrix(T, *, kernel_width):
@@ -308,7 +309,7 @@ def aligned_kernel_width(T, Y, *, widths=None):
 
 
 def _align(squared, classes, widths):
-    """The width of best alignment; every pair i < j is visited once and the diagonal added."""
+    """The width of best alignment, the first of equals; pairs i < j count twice, i = i once."""
     n = len(classes)
     mean = squared.sqrt().mean().item()
     if widths is None:
@@ -316,15 +317,14 @@ def _align(squared, classes, widths):
     i, j = torch.triu_indices(n, n, offset=1, device=squared.device)
     pairs = squared[i, j]
     same = classes[i] == classes[j]
-    best, best_width = -math.inf, None
-    for width in map(float, widths):
-        kernel = _gaussian(pairs, width)
-        product = n + 2 * kernel[same].sum()
-        norm = torch.sqrt(n + 2 * torch.dot(kernel, kernel))
-        alignment = (product / norm).item()
-        if alignment > best:
-            best, best_width = alignment, width
-    return best_width
+    candidates = torch.tensor(list(map(float, widths)), dtype=torch.float64, device=pairs.device)
+    alignments = []
+    for some in candidates.split(max(1, _ELEMENTS_PER_BLOCK // max(1, len(pairs)))):
+        kernel = _gaussian(pairs, some[:, None])
+        product = n + 2 * kernel[:, same].sum(1)
+        alignments.append(product / torch.sqrt(n + 2 * kernel.square().sum(1)))
+    best = torch.cat(alignments).cpu().numpy().argmax()
+    return candidates[best].item()
 
 
 def _gram(rows, width):
@@ -332,7 +332,7 @@ def _gram(rows, width):
 
 
 def _gaussian(squared, width):
-    scaled = squared.sqrt().div_(width).square_().div_(-2.0)
+    scaled = squared.sqrt().div(width).square_().div_(-2.0)
     return scaled.clamp_(min=_SMALLEST_EXPONENT).exp_()
 
 

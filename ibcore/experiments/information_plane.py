@@ -183,10 +183,12 @@ def run(
     Returns
     -------
     dict of DataFrame
-        ``measurements``: seed, epoch, set, layer, layer_index, estimator, parameter, I_XT, I_TY
-        (bits). ``history``: seed, epoch, loss (nats) and accuracy on training and test samples.
-        ``bounds``: set, n, distinct, ceiling_X, ceiling_Y (bits); they are those of the first
-        replica where the sets differ between replicas.
+        ``measurements``: seed, epoch, set, layer, layer_index, and the columns of
+        ``ibcore.recording.measure`` (bits). ``history``: seed, epoch, loss (nats) and
+        accuracy on training and test samples.
+        ``bounds``: set, n, distinct, ceiling_X, ceiling_Y (bits), one row for every n
+        that an estimator looks at; they are those of the first replica where the sets differ
+        between replicas.
 
     Raises
     ------
@@ -242,7 +244,8 @@ def run(
     limits = []
     for part, chosen in sets.items():
         first = chosen[0] if chosen.dim() == 2 else chosen
-        limits.append({"set": part, **bounds(inputs[first], labels[first])})
+        for n in dict.fromkeys(spec.get("samples") or len(first) for spec in config.estimators):
+            limits.append({"set": part, **bounds(inputs[first[:n]], labels[first[:n]])})
     return {
         "measurements": pd.DataFrame(recorder.measurements),
         "history": pd.DataFrame(recorder.history),

@@ -11,7 +11,7 @@ from ibcore.models._initial import glorot_uniform
 
 
 class CNN(nn.Module):
-    """A stack of convolutions and one fully connected output layer, returning logits.
+    """A stack of convolutions and fully connected layers, returning logits.
 
     The first convolution keeps the size of the image (padding ``same``), the others shrink it
     (``valid``); stride 1, Glorot-uniform weights, zero biases.
@@ -23,6 +23,10 @@ class CNN(nn.Module):
         ``output``.
     kernel_size : int
         Side of the square kernels.
+    pool_after : int, optional
+        Number of the convolution that a 2x2 max pooling follows, called ``pool``.
+    dense : sequence of int
+        Units of fully connected layers before the output, called ``dense1``, ``dense2``, ...
     activation : {"tanh", "relu"}
     image : (channels, height, width)
         Shape of one input.
@@ -41,33 +45,58 @@ class CNN(nn.Module):
         num_classes: int,
         generator: torch.Generator,
         kernel_size: int = 3,
+        pool_after: int | None = None,
+        dense: Sequence[int] = (),
         activation: str = "tanh",
         image: Sequence[int] = (1, 28, 28),
     ):
         super().__init__()
+        if kernel_size < 1:
+            raise ValueError(f"kernel_size must be positive, got {kernel_size}")
         if not widths or any(width < 1 for width in widths):
             raise ValueError(f"widths must be positive and at least one, got {tuple(widths)}")
-        channels, height, width = image
-        shrink = (kernel_size - 1) * (len(widths) - 1)
-        if kernel_size < 1 or min(height, width) <= shrink:
-            raise ValueError(
-                f"{len(widths)} convolutions of {kernel_size}x{kernel_size} leave nothing of a "
-                f"{height}x{width} image"
-            )
+        if any(units < 1 for units in dense):
+            raise ValueError(f"dense layers need at least one unit, got {tuple(dense)}")
+        if pool_after is not None and not 1 <= pool_after <= len(widths):
+            raise ValueError(f"pool_after must lie in 1..{len(widths)}, got {pool_after}")
+        channels, *sides = image
+        self.measured_layers = []
         for number, after in enumerate(widths, start=1):
             padding = "same" if number == 1 else "valid"
             convolution = nn.Conv2d(channels, after, kernel_size, padding=padding)
-            glorot_uniform(convolution, generator)
-            block = OrderedDict(convolution=convolution, activation=make_activation(activation))
-            self.add_module(f"conv{number}", nn.Sequential(block))
+            self._add(f"conv{number}", convolution, activation, generator)
             channels = after
+            sides = [side - (kernel_size - 1) * (number > 1) for side in sides]
+            if number == pool_after:
+                self.pool = nn.MaxPool2d(2)
+                self.measured_layers.append("pool")
+                sides = [side // 2 for side in sides]
+            if min(sides) < 1:
+                raise ValueError(
+                    f"{number} convolutions of {kernel_size}x{kernel_size} leave nothing of a "
+                    f"{image[1]}x{image[2]} image"
+                )
         self.flatten = nn.Flatten()
-        self.output = nn.Linear(channels * (height - shrink) * (width - shrink), num_classes)
+        before = channels * sides[0] * sides[1]
+        for number, units in enumerate(dense, start=1):
+            self._add(f"dense{number}", nn.Linear(before, units), activation, generator)
+            before = units
+        self.output = nn.Linear(before, num_classes)
         glorot_uniform(self.output, generator)
-        self.measured_layers = [f"conv{i}" for i in range(1, len(widths) + 1)] + ["output"]
+        self.measured_layers.append("output")
+
+    def _add(self, name: str, layer: nn.Module, activation: str, generator) -> None:
+        """Append a layer and its activation under one name."""
+        glorot_uniform(layer, generator)
+        kind = "convolution" if isinstance(layer, nn.Conv2d) else "linear"
+        block = OrderedDict([(kind, layer), ("activation", make_activation(activation))])
+        self.add_module(name, nn.Sequential(block))
+        self.measured_layers.append(name)
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """Logits (n, num_classes) of images (n, channels, height, width)."""
-        for name in self.measured_layers[:-1]:
+        for name in self.measured_layers:
+            if inputs.ndim > 2 and name.startswith(("dense", "output")):
+                inputs = self.flatten(inputs)
             inputs = getattr(self, name)(inputs)
-        return self.output(self.flatten(inputs))
+        return inputs

@@ -15,6 +15,7 @@ from ibcore.estimators import (
     Information,
     binned_entropy,
     binned_information,
+    binned_information_per_filter,
     binning,
     count_distinct,
     discrete_entropy,
@@ -190,3 +191,50 @@ def test_cuda_agrees():
     assert binned_information(T.cuda(), Y.cuda(), bin_width=1.5) == expected
     assert binned_information(T.cuda(), Y.numpy(), bin_width=1.5) == expected
     assert count_distinct(T.cuda()) == count_distinct(T)
+
+
+@st.composite
+def stacked(draw):
+    n, filters, m = draw(st.integers(1, 12)), draw(st.integers(1, 4)), draw(st.integers(1, 3))
+    T = draw(arrays(np.float64, (n, filters, m), elements=st.floats(-2, 2, width=32)))
+    return T, draw(arrays(np.int64, n, elements=st.integers(-3, 3)))
+
+
+@given(stacked())
+@few
+def test_filters_together_are_filters_one_by_one(case):
+    T, Y = case
+    found = binned_information_per_filter(T, Y, bin_width=0.5)
+    assert len(found) == T.shape[1]
+    for f, pair in enumerate(found):
+        assert pair == pytest.approx(binned_information(T[:, f], Y, bin_width=0.5), abs=1e-12)
+
+
+def test_equal_filters_stay_apart(monkeypatch):
+    """Also when every hash is the same, so that only the comparison can tell rows apart."""
+    T = torch.tensor([[[0.1], [0.1]], [[0.1], [0.1]], [[0.9], [0.1]]])
+    Y = torch.tensor([0, 1, 1])
+    expected = binned_information_per_filter(T, Y, bin_width=0.5)
+    entropy = math.log2(3) - 2 / 3
+    assert expected[0] == pytest.approx((entropy, entropy - 2 / 3))
+    assert expected[1] == pytest.approx((0.0, 0.0), abs=1e-15)
+    monkeypatch.setattr(binning, "_hash", lambda rows, _: torch.zeros(len(rows), dtype=torch.int64))
+    monkeypatch.setattr(binning, "_GROUP_MULTIPLIER", 0)
+    found = binned_information_per_filter(T, Y, bin_width=0.5)
+    assert found == [pytest.approx(pair) for pair in expected]
+
+
+@pytest.mark.parametrize("shape", [(4,), ()])
+def test_filters_need_an_axis(shape):
+    with pytest.raises(ValueError, match=r"n_filters|single number"):
+        binned_information_per_filter(np.zeros(shape), [0, 1, 0, 1], bin_width=0.5)
+
+
+@pytest.mark.parametrize("column", [0, 7, 1500, 2999])
+def test_wide_rows_that_differ_in_one_feature_only(column):
+    """Whether or not that feature is among those that are tried first."""
+    T = torch.zeros(5, 3000)
+    T[:, column] = torch.arange(5.0)
+    assert binned_entropy(T, bin_width=1.0) == pytest.approx(math.log2(5))
+    assert binned_entropy(T, bin_width=2.0) == pytest.approx(slow_entropy([0, 0, 1, 1, 2]))
+    assert count_distinct(T) == 5
