@@ -1,5 +1,6 @@
 """Grad-CAM saliency maps of all chosen layers from one forward and one backward pass."""
 
+import functools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -274,8 +275,12 @@ _FILTERS = {"lanczos": (_lanczos, 3.0), "bilinear": (_triangle, 1.0)}
 _PRECISION = 1 << 22
 
 
-def _resampling(before: int, after: int, resample: str) -> np.ndarray:
-    """Weights (after, before) of Pillow's resampling along one axis; each row sums to 1."""
+@functools.lru_cache(maxsize=256)
+def _resampling(before: int, after: int, resample: str, fixed_point: bool) -> torch.Tensor:
+    """Weights (after, before) of Pillow's resampling along one axis; each row sums to 1.
+
+    In fixed point they are whole multiples of 2**-22, given as integers.
+    """
     kernel, support = _FILTERS[resample]
     scale = before / after
     stretch = max(scale, 1.0)
@@ -286,7 +291,9 @@ def _resampling(before: int, after: int, resample: str) -> np.ndarray:
         last = min(int(centre + support * stretch + 0.5), before)
         values = kernel((np.arange(first, last) - centre + 0.5) / stretch)
         weights[row, first:last] = values / values.sum()
-    return weights
+    if fixed_point:
+        weights = np.trunc(weights * _PRECISION + np.copysign(0.5, weights))
+    return torch.from_numpy(weights)
 
 
 def _resized(maps: torch.Tensor, size: tuple[int, int], resample: str) -> torch.Tensor:
@@ -301,10 +308,7 @@ def _resized(maps: torch.Tensor, size: tuple[int, int], resample: str) -> torch.
         before = maps.shape[axis]
         if before == after:
             continue
-        weights = _resampling(before, after, resample)
-        if integers:
-            weights = np.trunc(weights * _PRECISION + np.copysign(0.5, weights))
-        weights = torch.from_numpy(weights).to(maps.device)
+        weights = _resampling(before, after, resample, integers).to(maps.device)
         maps = maps @ weights.T if axis == 2 else weights @ maps
         if integers:
             maps = ((maps + _PRECISION // 2) / _PRECISION).floor().clamp(0, 255)

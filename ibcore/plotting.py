@@ -494,8 +494,10 @@ def saliency_strips(strips: dict[str, pd.DataFrame], *, every: int = 1) -> Figur
             picture = one.layer == "picture"
             colours = "gray" if picture else "magma"
             ax.imshow(_decoded(one.pixels), cmap=colours, vmin=0, vmax=255)
-            below = title if picture else f"{one.layer}\n{one.side}x{one.side}"
-            ax.set_title(below, fontsize=7)
+            name = (
+                title.replace(", ", "\n", 1) if picture else f"{one.layer}\n{one.side}x{one.side}"
+            )
+            ax.set_title(name, fontsize=7)
     return figure
 
 

@@ -86,39 +86,32 @@ def entropy_intervals(units: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=names)
 
 
-def beside_published(intervals: pd.DataFrame, missing: dict[str, str]) -> pd.DataFrame:
-    """Thesis tables 2.1-2.3 beside the reproduction, one row per layer and column.
+def beside_published(intervals: pd.DataFrame) -> pd.DataFrame:
+    """Thesis tables 2.1-2.3 beside the reproduction, one row per layer, two columns per column.
 
     Parameters
     ----------
     intervals : DataFrame
-        ``entropy_intervals`` with the columns ``network`` and ``column``.
-    missing : dict
-        Column that was not run (as ``(network, column)``) to the reason.
+        ``entropy_intervals`` with the columns ``network`` and ``column`` (of the thesis). A column
+        that is not there was not run for want of weights.
 
     Returns
     -------
     DataFrame
-        ``network, name, layer, side, column, published, reproduced`` (text).
+        ``network, name, layer`` and, for every column of the thesis, its number and ours as text.
     """
-    table = published_entropies()
-    keys = ["network", "layer", "column"]
-    found = intervals.set_index(keys)
-    texts, sides = [], []
-    size = intervals.drop_duplicates(["network", "layer"]).set_index(["network", "layer"])["side"]
-    for row in table.itertuples():
+    found = {
+        (row.network, row.layer, row.column): _text(row.mean, row.low, row.high)
+        for row in intervals.itertuples()
+    }
+    rows = {}
+    for row in published_entropies().itertuples():
+        line = rows.setdefault((row.network, row.name, row.layer), {})
+        line[f"{row.column}, thesis"] = row.published
         key = (row.network, row.layer, row.column)
-        sides.append(size[row.network, row.layer])
-        if key in found.index:
-            ours = found.loc[key]
-            texts.append(
-                f"{ours['mean']:.3f} [{ours['low']:.3f}, {ours['high']:.3f}]"
-                if ours["n"] > 1
-                else f"{ours['mean']:.3f} (one)"
-            )
-        else:
-            texts.append(f"not run ({missing[row.network, row.column]})")
-    return table.assign(side=sides, reproduced=texts)
+        line[f"{row.column}, here"] = found.get(key, "not run (weights)")
+    table = pd.DataFrame.from_dict(rows, orient="index")
+    return table.rename_axis(["network", "name", "layer"]).reset_index()
 
 
 def reading_distances(readings: pd.DataFrame, *, column: str = "Random ImageNet") -> pd.DataFrame:
@@ -162,7 +155,7 @@ def depth_correlations(units: pd.DataFrame) -> dict[str, np.ndarray]:
     return found
 
 
-def steps(units: pd.DataFrame) -> pd.DataFrame:
+def depth_steps(units: pd.DataFrame) -> pd.DataFrame:
     """Mean change of entropy from a layer to the next, by what the next does.
 
     Returns
@@ -177,7 +170,7 @@ def steps(units: pd.DataFrame) -> pd.DataFrame:
     return mean.unstack().reset_index().rename_axis(columns=None)
 
 
-def baseline(readings: pd.DataFrame) -> pd.DataFrame:
+def shuffled_baseline(readings: pd.DataFrame) -> pd.DataFrame:
     """Units of the maps whose pixels were shuffled at their own resolution, one per seed.
 
     What they show is made by the resolution of the layers and by the resizing alone.
@@ -186,10 +179,15 @@ def baseline(readings: pd.DataFrame) -> pd.DataFrame:
     return shuffled.assign(unit=shuffled["seed"], units="seeds")
 
 
-def _text(values, digits: int = 2) -> str:
+def _text(mean: float, low: float, high: float, digits: int = 3) -> str:
+    if not np.isfinite(low):
+        return f"{mean:.{digits}f}"
+    return f"{mean:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+
+
+def _interval_text(values, digits: int = 3) -> str:
     found = interval(values)
-    text = f"{found.mean:.{digits}f}"
-    return text if found.n < 2 else f"{text} [{found.low:.{digits}f}, {found.high:.{digits}f}]"
+    return _text(found.mean, found.low, found.high, digits)
 
 
 def _counts(units: pd.DataFrame) -> dict[str, str]:
@@ -201,12 +199,13 @@ def _counts(units: pd.DataFrame) -> dict[str, str]:
 def mt_1(units: pd.DataFrame, shuffled: pd.DataFrame) -> Verdict:
     """Rank correlation of entropy with depth below 0 in every run.
 
-    ``units`` as from ``by_unit``, ``shuffled`` as from ``baseline``, of the same runs.
+    ``units`` as from ``by_unit``, ``shuffled`` as from ``shuffled_baseline``, of the same runs.
     """
     correlations, resolution = depth_correlations(units), depth_correlations(shuffled)
     counts = _counts(units)
     texts = [
-        f"{run} {_text(values)} ({counts[run]}; pixels shuffled {_text(resolution[run])})"
+        f"{run} {_interval_text(values, 2)} ({counts[run]}; "
+        f"pixels shuffled {_interval_text(resolution[run], 2)})"
         for run, values in correlations.items()
     ]
     text = f"rank correlation of entropy with depth: {'; '.join(texts)}"
@@ -217,17 +216,17 @@ def mt_1(units: pd.DataFrame, shuffled: pd.DataFrame) -> Verdict:
 def mt_2(units: pd.DataFrame, shuffled: pd.DataFrame) -> Verdict:
     """Mean step at subsampling layers below 0 and below that at convolutions, in every run.
 
-    ``units`` as from ``by_unit``, ``shuffled`` as from ``baseline``, of the same runs.
+    ``units`` as from ``by_unit``, ``shuffled`` as from ``shuffled_baseline``, of the same runs.
     """
     texts, parts = [], []
-    resolution = dict(list(steps(shuffled).groupby("run")))
+    resolution = dict(list(depth_steps(shuffled).groupby("run")))
     counts = _counts(units)
-    for run, part in steps(units).groupby("run", sort=False):
+    for run, part in depth_steps(units).groupby("run", sort=False):
         pooling, convolution = part["subsampling"], part["convolution"]
         parts += [below(pooling), below(pooling - convolution)]
         texts.append(
-            f"{run} {_text(pooling, 3)} against {_text(convolution, 3)} ({counts[run]}; pixels "
-            f"shuffled {_text(resolution[run]['subsampling'], 3)})"
+            f"{run} {_interval_text(pooling)} against {_interval_text(convolution)} "
+            f"({counts[run]}; pixels shuffled {_interval_text(resolution[run]['subsampling'])})"
         )
     text = f"mean step at subsampling against that at convolutions: {'; '.join(texts)}"
     return Verdict("MT-2", all_of(parts), text, count_seeds(shuffled))

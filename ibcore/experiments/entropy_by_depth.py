@@ -41,6 +41,15 @@ TITLES = {
     "imagenet_squeezenet1_1": "SqueezeNet 1.1",
     "lenet": "LeNet-5-like",
 }
+"""Names of the networks in the documents."""
+
+COLUMNS = {
+    ("pretrained", "imagenet"): "Pretrained ImageNet",
+    ("pretrained", "caltech101"): "Pretrained Caltech101",
+    ("fine-tuned", "caltech101"): "Fine-tuning Caltech101",
+}
+"""Columns of the thesis tables by weights and data set."""
+
 IMAGENET_CLASSES = 1000
 STRIP_SIDE = 64
 _MEAN = torch.tensor([0.485, 0.456, 0.406])[:, None, None]
@@ -148,7 +157,10 @@ def _weights(config: Config) -> Weights:
 
 
 def describe(config: Config) -> dict[str, str]:
-    """The network's name as the documents write it, and what its weights went through."""
+    """The network's name as the documents write it, what its weights went through, the column.
+
+    Random weights stand in the thesis beside pictures of ImageNet only; any pictures will do.
+    """
     trained = {
         ("random", False): "random",
         ("random", True): "trained",
@@ -158,7 +170,9 @@ def describe(config: Config) -> dict[str, str]:
     title = TITLES[config.network]
     if not config.model_options.get("pooling", True):
         title += " without pooling"
-    return {"network": title, "weights": trained[config.weights, config.epochs > 0]}
+    weights = trained[config.weights, config.epochs > 0]
+    column = "Random ImageNet" if weights == "random" else COLUMNS.get((weights, config.dataset))
+    return {"network": title, "weights": weights, "column": column}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -376,7 +390,7 @@ def run(
     -------
     dict of DataFrame
         ``entropies``: seed, image, layer, layer_index, kind, side, entropy (no unit; missing for a
-        degenerate map), in the first reading. ``readings``: seed, layer, layer_index, side,
+        degenerate map), in the first reading. ``readings``: seed, layer, layer_index, kind, side,
         reading, entropy (mean over pictures), images, degenerate (how many maps). ``maps``: the
         maps of the first picture and replica, see ``ibcore.plotting.saliency_strips``.
         ``accuracy``: seed, images, accuracy (missing where the labels are not the network's
@@ -393,7 +407,7 @@ def run(
         accuracy.append(_accuracy(config, model, pictures, material, replica))
     table = pd.concat(found, ignore_index=True)
     first = table[table["reading"] == config.readings[0]].drop(columns="reading")
-    keys = ["seed", "layer", "layer_index", "side", "reading"]
+    keys = ["seed", "layer", "layer_index", "kind", "side", "reading"]
     grouped = table.groupby(keys, sort=False)
     summary = grouped.agg(
         entropy=("entropy", "mean"), images=("image", "size"), shown=("entropy", "count")
