@@ -21,6 +21,7 @@ from ibcore.estimators import (
     renyi_information,
     renyi_mutual_information,
 )
+from ibcore.gradcam import modules_evaluating
 from ibcore.training import Callback, Replicas
 
 # ---------------------------------------------------------------- epochs
@@ -118,14 +119,8 @@ def schedule(name: str, epochs: int, *, points: int = 50) -> list[int]:
 @contextmanager
 def evaluation_mode(model: nn.Module) -> Iterator[None]:
     """The model in evaluation mode and without gradients; every module's mode comes back after."""
-    modes = {module: module.training for module in model.modules()}
-    try:
-        model.eval()
-        with torch.no_grad():
-            yield
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
+    with modules_evaluating(model), torch.no_grad():
+        yield
 
 
 def record_activations(

@@ -198,7 +198,7 @@ def versions() -> dict[str, str]:
     """Versions of Python and of the libraries that make the numbers."""
     from importlib.metadata import version
 
-    names = ("ibcore", "torch", "numpy", "scipy", "scikit-learn", "pandas")
+    names = ("ibcore", "torch", "numpy", "scipy", "scikit-learn", "pandas", "numba", "pillow")
     return {"python": platform.python_version(), **{name: version(name) for name in names}}
 
 

@@ -311,7 +311,7 @@ def _whole_number(value, what, least):
     return number
 
 
-def _own_folder(root):
+def own_folder(root):
     """Return the user's own data folder, or None."""
     if root is not None:
         folder = Path(root).expanduser()
@@ -387,7 +387,7 @@ def load(name, split, *, n=None, seed=0, root=None, allow_standin=False, **optio
             title=kind.title,
             n=None if n is None else _whole_number(n, "n", 1),
             seed=_whole_number(seed, "seed", 0),
-            own=None if allow_standin == "only" else _own_folder(root),
+            own=None if allow_standin == "only" else own_folder(root),
             raw=raw_folder(),
             allow_standin=allow_standin,
             options={**kind.options, **options},

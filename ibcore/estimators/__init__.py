@@ -18,16 +18,25 @@ from .matrix_renyi import (
     renyi_mutual_information,
 )
 from .nearest_neighbour import ksg_information, nearest_neighbour_entropy
+from .spatial import (
+    aura_matrix_entropy,
+    joint_aura_matrix_entropy,
+    shuffled_pixels,
+    spatial_disorder_entropy,
+    spatial_information,
+)
 
 __all__ = [
     "Information",
     "aligned_kernel_width",
+    "aura_matrix_entropy",
     "binned_entropy",
     "binned_information",
     "binned_information_per_filter",
     "count_distinct",
     "discrete_entropy",
     "gram_matrix",
+    "joint_aura_matrix_entropy",
     "kde_information",
     "kde_information_bounds",
     "ksg_information",
@@ -36,4 +45,7 @@ __all__ = [
     "renyi_information",
     "renyi_joint_entropy",
     "renyi_mutual_information",
+    "shuffled_pixels",
+    "spatial_disorder_entropy",
+    "spatial_information",
 ]

@@ -49,3 +49,22 @@ def initialise(
         else:
             fan = layer.in_features if scheme == "idnns" else layer.out_features
             truncated_normal(layer, 1 / math.sqrt(fan), generator)
+
+
+def he(model: nn.Module, generator: torch.Generator) -> None:
+    """Draw all weights of a network with ReLU (He et al. 2015), zero biases.
+
+    Convolutions and linear layers are normal with variance 2 / fan, where fan counts the outputs
+    of a convolution (as in torchvision) and the inputs of a linear layer; batch normalisation
+    starts as the identity.
+    """
+    for layer in model.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            mode = "fan_out" if isinstance(layer, nn.Conv2d) else "fan_in"
+            nn.init.kaiming_normal_(
+                layer.weight, mode=mode, nonlinearity="relu", generator=generator
+            )
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+        elif isinstance(layer, nn.BatchNorm2d):
+            layer.reset_parameters()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from datasets_helpers import REPOSITORY, Tiny
 
-from ibcore.datasets import fetch, mnist
+from ibcore.datasets import cifar10, fetch, mnist
 
 
 def refuse(files, folder):
@@ -29,6 +29,7 @@ def sealed(monkeypatch, tmp_path):
         "SOURCES",
         {name: (fetch.Source("official", "nowhere", refuse),) for name in mnist.TITLES},
     )
+    monkeypatch.setattr(cifar10, "SOURCES", (fetch.Source("official", "nowhere", refuse),))
     monkeypatch.delenv("IBCORE_DATA", raising=False)
     monkeypatch.setenv("IBCORE_OUTPUT", str(tmp_path / "project"))
     return tmp_path / "project" / "data" / "raw"

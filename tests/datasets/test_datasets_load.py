@@ -42,7 +42,11 @@ def test_names_and_splits():
 @pytest.mark.parametrize(
     ("arguments", "options", "words"),
     [
-        (("mnits", "train"), {}, "unknown data set 'mnits'; known are .*mnist, fashion_mnist, szt"),
+        (
+            ("mnits", "train"),
+            {},
+            "unknown data set 'mnits'; known are .*mnist, fashion_mnist.*, szt",
+        ),
         (("mnist", "valid"), {}, "unknown split 'valid' of mnist; known are 'train', 'test'"),
         (("szt", "train"), {}, "unknown split 'train' of szt; known are 'all'"),
         (("szt", "all"), {"n": 4097}, "n = 4097 samples wanted, but szt all has 4096"),
@@ -197,7 +201,13 @@ def test_command_line(capsys, tiny, sealed):
 
     assert __main__.main(["mnist", "fashion_mnist", "szt"]) == 1
     out, err = capsys.readouterr()
-    assert [line.split()[1] for line in out.splitlines()[1:4]] == ["local", "missing", "official"]
+    found = dict(line.split()[:2] for line in out.splitlines()[1:])
+    assert list(found) == list(names())
+    assert [found[name] for name in ("mnist", "fashion_mnist", "szt")] == [
+        "local",
+        "missing",
+        "official",
+    ]
     assert "fashion_mnist: Fashion-MNIST is not available" in err
 
     assert __main__.main(["fashion_mnist", "--standin"]) == 0
