@@ -21,6 +21,7 @@ def count(model):
 
 def test_names():
     assert {"cnn", "mlp", "vgg16", "vgg16_bn", "resnet56", "resnet18"} <= set(models.names())
+    assert {"lenet", "imagenet_alexnet", "imagenet_squeezenet1_1"} <= set(models.names())
     assert models.names() == sorted(models.names())
 
 
