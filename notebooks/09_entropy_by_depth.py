@@ -197,7 +197,8 @@ table[["claim", "verdict", "statistic", "data"]]
 # - The entropy does fall with depth, and at poolings. So does that of maps whose pixels were
 #   shuffled: Lanczos makes a 7x7 map of anything into a smooth picture of 224x224. The correlation
 #   with depth, and the step at a pooling, say how small the layer is. What a network adds is the
-#   distance to the dashed line, and whether it differs between random and trained weights.
+#   distance to the dashed line, and whether it differs between random and trained weights: those
+#   of SqueezeNet stay higher in the middle of the network than random ones.
 # - 256 levels on a small map are mostly empty; entropies of maps of different sizes cannot be
 #   compared without resizing, and resizing has the effect just described.
 #
