@@ -154,9 +154,10 @@ def _limits(ax: Axes, mean: pd.DataFrame, ceiling_X, ceiling_Y) -> None:
         (ax.set_xlim if column == "I_XT" else ax.set_ylim)(low - margin, high + margin)
 
 
-def epoch_colourbar(figure: Figure, points, axes) -> None:
-    """The one colour bar of a figure of information planes."""
-    bar = figure.colorbar(points, ax=axes, pad=0.01, fraction=0.03)
+def epoch_colourbar(figure: Figure, points, axes=None, *, cax: Axes | None = None) -> None:
+    """The one colour bar of a figure of information planes, beside ``axes`` or in ``cax``."""
+    where = {"cax": cax} if cax else {"ax": axes, "pad": 0.01, "fraction": 0.03}
+    bar = figure.colorbar(points, **where)
     last = points.norm.vmax
     ticks = [0, *(10**k for k in range(int(np.log10(last)) + 1))]
     if last > 1.5 * ticks[-1]:
@@ -214,19 +215,148 @@ def information_planes(
     last = int(table["epoch"].max())
     for ax, value in zip(axes.flat, values, strict=False):
         part = table[table[by] == value]
-        on = [key for key in ("run", "set", "n") if key in part and key in bounds]
-        limits = bounds[(bounds[on] == part[on].iloc[0]).all(axis=1)].iloc[0]
         points = information_plane(
             ax,
             part,
-            ceiling_X=limits["ceiling_X"],
-            ceiling_Y=limits["ceiling_Y"],
+            **_ceilings(part, bounds),
             last_epoch=last,
             title=(titles or {}).get(value, str(value)),
         )
     for ax in axes.flat[len(values) :]:
         ax.set_visible(False)
     epoch_colourbar(figure, points, list(axes.flat))
+    return figure
+
+
+def _ceilings(part: pd.DataFrame, bounds: pd.DataFrame) -> dict[str, float]:
+    """The limits of one run, set and number of samples."""
+    on = [key for key in ("run", "set", "n") if key in part and key in bounds]
+    limits = bounds[(bounds[on] == part[on].iloc[0]).all(axis=1)].iloc[0]
+    return {column: limits[column] for column in ("ceiling_X", "ceiling_Y")}
+
+
+def planes_and_training(table: pd.DataFrame, history: pd.DataFrame, bounds: pd.DataFrame) -> Figure:
+    """A row per run: loss and accuracy on training and test samples, information plane.
+
+    ``table`` and ``bounds`` as in ``information_planes``; ``history`` has the columns ``run, seed,
+    epoch, train_loss, train_accuracy, test_loss, test_accuracy``.
+    """
+    runs = list(dict.fromkeys(table["run"]))
+    figure, axes = grid(3, rows=len(runs))
+    last = int(table["epoch"].max())
+    for row, run in zip(axes, runs, strict=True):
+        part, trained = table[table["run"] == run], history[history["run"] == run]
+        limits = _ceilings(part, bounds)
+        points = information_plane(row[2], part, **limits, last_epoch=last, title=run)
+        for ax, quantity in zip(row, ("loss", "accuracy"), strict=False):
+            both = pd.concat(
+                trained.assign(value=trained[f"{samples}_{quantity}"], samples=samples)
+                for samples in ("train", "test")
+            )
+            label = "loss [nats]" if quantity == "loss" else quantity
+            over_epochs(ax, both, "value", hue="samples", ylabel=label, title=run)
+    epoch_colourbar(figure, points, list(axes.flat))
+    return figure
+
+
+def filter_planes(table: pd.DataFrame, bounds: pd.DataFrame, *, columns: int = 8) -> Figure:
+    """A small information plane for every filter of a layer, all with the same limits.
+
+    Parameters
+    ----------
+    table : DataFrame
+        ``seed, epoch, filter, I_XT, I_TY`` of one run, set, estimator, layer and seed: filter 3 of
+        one seed has nothing to do with filter 3 of another.
+    bounds : DataFrame
+        ``run, set, n, ceiling_X, ceiling_Y``.
+    columns : int
+        Panels per row.
+
+    Raises
+    ------
+    ValueError
+        If the table mixes seeds or layers, or is empty.
+    """
+    if table.empty:
+        raise ValueError("planes of filters need at least one row")
+    for column in ("seed", "layer"):
+        if table[column].nunique() > 1:
+            raise ValueError(f"one {column} at a time, got {sorted(set(table[column].tolist()))}")
+    filters, limits = sorted(table["filter"].unique()), _ceilings(table, bounds)
+    columns = min(columns, len(filters))
+    rows = -(-len(filters) // columns)
+    width, height = 1.3 * columns + 1.7, 1.3 * rows + 1.0
+    figure, axes = plt.subplots(
+        rows, columns, figsize=(width, height), sharex=True, sharey=True, squeeze=False
+    )
+    figure.subplots_adjust(
+        left=0.7 / width,
+        right=1 - 1.0 / width,
+        bottom=0.6 / height,
+        top=1 - 0.4 / height,
+        wspace=0.12,
+        hspace=0.25,
+    )  # the same at once as a constrained layout would find in seconds
+    norm = epoch_norm(int(table["epoch"].max()))
+    for ax, number in zip(axes.flat, filters, strict=False):
+        path = table[table["filter"] == number].sort_values("epoch")
+        ax.plot(path["I_XT"], path["I_TY"], color="0.85", linewidth=0.6, zorder=1)
+        points = ax.scatter(
+            path["I_XT"], path["I_TY"], c=path["epoch"], cmap="viridis", norm=norm, s=6, zorder=2
+        )
+        end = path.iloc[-1]
+        ax.scatter(end["I_XT"], end["I_TY"], s=22, facecolor="none", edgecolor="black", zorder=3)
+        ax.axvline(limits["ceiling_X"], color="0.4", linestyle=":", linewidth=0.8)
+        ax.axhline(limits["ceiling_Y"], color="0.4", linestyle=":", linewidth=0.8)
+        ax.set_title(str(number), fontsize=7, pad=2)
+        ax.tick_params(labelsize=6, length=2)
+    for ax in axes.flat[len(filters) :]:
+        ax.set_visible(False)
+    for axis, limit in (("x", limits["ceiling_X"]), ("y", limits["ceiling_Y"])):
+        axes[0, 0].set(**{f"{axis}lim": (-0.06 * limit, 1.06 * limit)})
+    figure.supxlabel("I(X;T) [bits]", fontsize=9)
+    figure.supylabel("I(T;Y) [bits]", fontsize=9)
+    place = figure.add_axes((1 - 0.8 / width, 0.6 / height, 0.15 / width, 1 - 1.0 / height))
+    epoch_colourbar(figure, points, cax=place)
+    return figure
+
+
+def filters_over_epochs(
+    table: pd.DataFrame, value: str, *, ylabel: str, title: str = "", ceiling: float | None = None
+) -> Figure:
+    """A panel per layer with a thin line for every filter and a thick one for their mean.
+
+    ``table`` holds the filters of one run and one seed; ``ceiling`` is drawn dotted.
+    """
+    layers = table.sort_values("layer_index")["layer"].unique()
+    figure, axes = grid(len(layers), width=3.2, height=3)
+    for ax, layer in zip(axes.flat, layers, strict=True):
+        curves = table[table["layer"] == layer].pivot(index="epoch", columns="filter", values=value)
+        ax.plot(curves.index, curves, color="tab:blue", alpha=0.4, linewidth=0.8)
+        ax.plot(curves.index, curves.mean(axis=1), color="black", linewidth=1.8)
+        if ceiling is not None:
+            ax.axhline(ceiling, color="0.4", linestyle=":", linewidth=1)
+        _epoch_axis(ax, curves.index.max())
+        _show_zero(ax)
+        name = ", ".join(filter(None, (title, f"{layer}: {curves.shape[1]} filters")))
+        ax.set(ylabel=ylabel, title=name)
+    return figure
+
+
+def spectrograms(pictures: np.ndarray, titles: list[str], *, columns: int = 4) -> Figure:
+    """One spectrogram per panel: time to the right, mel bands upwards, bright is loud.
+
+    ``pictures`` is (n, bands, columns) with values in [0, 1] and the lowest band first.
+    """
+    rows = -(-len(pictures) // columns)
+    figure, axes = grid(columns, rows=rows, width=2.6, height=2.4)
+    for ax, picture, title in zip(axes.flat, pictures, titles, strict=False):
+        image = ax.imshow(picture, origin="lower", cmap="magma", vmin=0, vmax=1, aspect="auto")
+        ax.set(title=title, xlabel="time step", ylabel="mel band")
+    for ax in axes.flat[len(pictures) :]:
+        ax.set_visible(False)
+    bar = figure.colorbar(image, ax=list(axes.flat), pad=0.01, fraction=0.03)
+    bar.set_label("level, 0 to 1 (the range of the clip in dB)")
     return figure
 
 
@@ -240,11 +370,12 @@ def over_epochs(
     ylabel: str = "",
     title: str = "",
     label_ends: bool = True,
+    zero: bool = True,
 ) -> Axes:
     """One line per value of ``hue`` over epochs, with the standard deviation over seeds as a band.
 
     Labels stand at the ends of the lines (or in a legend), epoch is on a logarithmic scale that
-    shows epoch 0.
+    shows epoch 0. Zero is visible unless ``zero`` is False.
     """
     levels = list(dict.fromkeys(table[hue]))
     colours = dict(zip(levels, sns.color_palette("colorblind", len(levels)), strict=True))
@@ -257,20 +388,30 @@ def over_epochs(
             mean.index, mean - spread, mean + spread, color=colours[level], alpha=0.2, linewidth=0
         )
         ends.append((mean.iloc[-1], str(level), colours[level]))
-    ax.set_xscale("symlog", linthresh=1, linscale=0.3)
-    ax.xaxis.set_major_formatter(lambda epoch, _: f"{epoch:g}")
     last = table["epoch"].max()
-    ax.set_xlim(0, last)
+    _epoch_axis(ax, last)
     if ceiling is not None:
         ax.axhline(ceiling, color="0.4", linestyle=":", linewidth=1)
-    low, high = ax.get_ylim()
-    ax.set_ylim(min(low, 0.0), max(high, 0.0))
+    if zero:
+        _show_zero(ax)
     if label_ends:
         _label_ends(ax, last, ends)
     else:
         ax.legend(fontsize=7)
-    ax.set(xlabel="epoch (0 = initialisation)", ylabel=ylabel or value, title=title)
+    ax.set(ylabel=ylabel or value, title=title)
     return ax
+
+
+def _show_zero(ax: Axes) -> None:
+    low, high = ax.get_ylim()
+    ax.set_ylim(min(low, 0.0), max(high, 0.0))
+
+
+def _epoch_axis(ax: Axes, last: int) -> None:
+    ax.set_xscale("symlog", linthresh=1, linscale=0.3)
+    ax.xaxis.set_major_formatter(lambda epoch, _: f"{epoch:g}")
+    ax.set_xlim(0, last)
+    ax.set_xlabel("epoch (0 = initialisation)")
 
 
 def _label_ends(ax: Axes, x: float, ends: list[tuple]) -> None:
@@ -462,6 +603,44 @@ def amplitude_histogram(ax: Axes, amplitude: np.ndarray, labels: np.ndarray, thr
     ax.set(xlabel=r"$|x|_1 + \|\sum_i x_i v_i\|_2$", ylabel="patterns")
     ax.legend(fontsize=8)
     return ax
+
+
+ANSWERS = {"yes": "#4477aa", "no": "#ee8866", "open": "#dddddd"}
+
+
+def answer_matrix(table: pd.DataFrame, *, rows: Sequence[str], columns: str) -> Figure:
+    """Answers *yes*, *no*, *open* or *cannot tell* as coloured cells with the drop written in.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As ``ibcore.claims.falls`` gives it: ``falls`` and ``drop`` beside the columns named here.
+    rows : sequence of str
+        Columns that label a row.
+    columns : str
+        Column whose values become columns.
+    """
+    names = list(dict.fromkeys(table[columns]))
+    labels = list(dict.fromkeys(table[list(rows)].itertuples(index=False, name=None)))
+    size = (1.1 * len(names) + 3.2, 0.27 * len(labels) + 1.2)
+    figure, ax = plt.subplots(figsize=size, layout="constrained")
+    for row in table.to_dict("records"):
+        x, y = names.index(row[columns]), labels.index(tuple(row[key] for key in rows))
+        colour = ANSWERS.get(row["falls"], "white")
+        ax.add_patch(plt.Rectangle((x - 0.48, y - 0.46), 0.96, 0.92, color=colour))
+        text = f"{row['drop']:.2f}" if row["falls"] in ANSWERS else "saturated"
+        ax.text(x, y, text, ha="center", va="center", fontsize=7)
+    ax.set(xlim=(-0.5, len(names) - 0.5), ylim=(len(labels) - 0.5, -0.5))
+    ax.set_xticks(range(len(names)), names, rotation=30, ha="left")
+    ax.xaxis.tick_top()
+    ax.set_yticks(range(len(labels)), [", ".join(map(str, label)) for label in labels], fontsize=7)
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+    keys = [plt.Rectangle((0, 0), 1, 1, color=colour) for colour in ANSWERS.values()]
+    figure.legend(
+        keys, ["I(X;T) falls", "does not fall", "open"], loc="outside lower center", ncols=3
+    )
+    return figure
 
 
 def _decoded(text: str) -> np.ndarray:

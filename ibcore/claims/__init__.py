@@ -5,10 +5,15 @@ saturated)* and *not run (why)*. A comparison is decided by a 95% Student interv
 whole interval on one side decides, anything else is inconclusive, and so is a single seed. A claim
 with several parts is supported if all parts are, contradicted if one part is.
 
-``intervals`` and ``curves`` hold the statistics, ``verdict`` the tables; every document has a
-module of its own with one function per claim (``szt_1``, ``ll_6``, ...), all importable from here.
+``intervals``, ``curves`` and ``agreement`` hold the statistics, ``verdict`` the tables; every
+document has a module of its own with one function per claim (``szt_1``, ``ll_6``, ...), all
+importable from here.
 """
 
+from ibcore.claims.agreement import (
+    agreement,
+    curve_correlations,
+)
 from ibcore.claims.curves import (
     NOISE_FLOOR,
     SATURATION,
@@ -46,6 +51,16 @@ from ibcore.claims.li_liu import (
     ll_7,
     softmax_allowance,
 )
+from ibcore.claims.padova import (
+    CHANCE,
+    judged_layers,
+    pd_1,
+    pd_2,
+    pd_3,
+    pd_4,
+    pd_5,
+    pd_6,
+)
 from ibcore.claims.saliency import (
     beside_published,
     by_unit,
@@ -73,6 +88,7 @@ from ibcore.claims.verdict import (
 )
 
 __all__ = [
+    "CHANCE",
     "CONTRADICTED",
     "INCONCLUSIVE",
     "NOISE_FLOOR",
@@ -84,6 +100,7 @@ __all__ = [
     "Interval",
     "Verdict",
     "above",
+    "agreement",
     "all_of",
     "below",
     "beside_published",
@@ -91,12 +108,14 @@ __all__ = [
     "by_unit",
     "collect",
     "compression",
+    "curve_correlations",
     "depth_correlations",
     "depth_steps",
     "entropy_intervals",
     "epochs_to_level",
     "falls",
     "interval",
+    "judged_layers",
     "ll_1",
     "ll_2",
     "ll_3",
@@ -107,6 +126,12 @@ __all__ = [
     "mt_1",
     "mt_2",
     "noise_band",
+    "pd_1",
+    "pd_2",
+    "pd_3",
+    "pd_4",
+    "pd_5",
+    "pd_6",
     "per_seed",
     "phases",
     "published",
