@@ -455,6 +455,71 @@ def test_tables_are_not_changed(ax):
     pd.testing.assert_frame_equal(bounds, before[1])
 
 
+# ---------------------------------------------------------------- saliency maps
+
+
+def strip(layers, side=4):
+    pixels = [np.full(side * side, i, np.uint8) for i in range(len(layers) + 1)]
+    return pd.DataFrame(
+        {
+            "layer": ["picture", *layers],
+            "side": [32, *(32 >> i for i in range(len(layers)))],
+            "pixels": [f"x{one.tobytes().hex()}" for one in pixels],
+        }
+    )
+
+
+def test_saliency_strips():
+    strips = {"A, random": strip(["a", "b", "c", "d"]), "B, trained": strip(["a"])}
+    figure = plotting.saliency_strips(strips, every=2)
+    shown = [ax for ax in figure.axes if ax.images]
+    titles = [ax.get_title() for ax in shown]
+    assert titles == ["A\nrandom", "a\n32x32", "c\n8x8", "d\n4x4", "B\ntrained", "a\n32x32"]
+    values = [np.unique(ax.images[0].get_array()).tolist() for ax in shown]
+    assert values == [[0], [1], [3], [4], [0], [1]]
+    assert {ax.images[0].get_clim() for ax in shown} == {(0, 255)}
+    assert not any(ax.axison for ax in figure.axes)
+
+
+def test_entropy_through_depth():
+    def curves(network, setting, shift):
+        index = np.arange(4)
+        mean = 0.8 - 0.1 * index + shift
+        return pd.DataFrame(
+            {
+                "network": network, "setting": setting, "layer": [f"l{i}" for i in index],
+                "layer_index": index, "side": [32, 32, 16, 8], "mean": mean, "low": mean - 0.05,
+                "high": mean + 0.05,
+            }
+        )  # fmt: skip
+
+    table = pd.concat(
+        [curves("A", "random", 0), curves("A", "trained", 0.1), curves("B", "random", 0)]
+    )
+    null = pd.concat([curves("A", "random", 0.2), curves("B", "random", 0.2)])
+    known = pd.DataFrame(
+        {"network": ["A"], "layer": ["l2"], "setting": ["trained"], "published": [0.66]}
+    )
+    figure = plotting.entropy_through_depth(table, null, known)
+    first, second = (ax for ax in figure.axes if ax.get_visible())
+    assert [ax.get_title() for ax in (first, second)] == ["A", "B"]
+    assert first.get_ylim() == (0, 1)
+    lines = {line.get_label(): line for line in first.lines}
+    assert np.allclose(lines["pixels shuffled"].get_ydata(), 1.0 - 0.1 * np.arange(4))
+    assert np.allclose(lines["trained"].get_ydata(), 0.9 - 0.1 * np.arange(4))
+    crosses = [line for line in first.lines if line.get_marker() == "x" and len(line.get_xdata())]
+    assert [(line.get_xdata().tolist(), line.get_ydata().tolist()) for line in crosses] == [
+        ([2], [0.66])
+    ]
+    assert [text.get_text() for text in first.get_xticklabels()] == ["32", "16", "8"]
+    assert first.get_xticks().tolist() == [0, 2, 3]
+    without = plotting.entropy_through_depth(table, null)
+    assert not [line for line in without.axes[0].lines if line.get_marker() == "x"]
+    four = pd.concat([curves(network, "random", 0) for network in "ABCD"])
+    figure = plotting.entropy_through_depth(four, four)
+    assert [ax.get_visible() for ax in figure.axes] == [True] * 4 + [False] * 2
+
+
 def test_answers_are_cells_with_the_drop_or_a_word():
     rows = [
         ("net", "a", "binning", 0.5, "yes"),
