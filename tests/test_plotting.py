@@ -7,7 +7,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.collections import PathCollection, PolyCollection
+from matplotlib.collections import LineCollection, PathCollection, PolyCollection
 from matplotlib.colors import to_hex, to_rgba
 from mpl_toolkits.mplot3d import proj3d
 
@@ -424,6 +424,138 @@ def test_amplitude_histogram(ax):
     heights = [sum(patch.get_height() for patch in bars) for bars in ax.containers]
     assert heights == [(labels == 0).sum(), (labels == 1).sum()]
     assert [line.get_xdata()[0] for line in ax.lines] == [7.6]
+
+
+# ---------------------------------------------------------------- penalties and early stopping
+
+
+def history(run="tanh", scale=1.0):
+    rows = [
+        {
+            "run": run, "seed": seed, "epoch": epoch,
+            "train_loss": 1 / (1 + epoch) * scale, "test_loss": (1 + 0.1 * epoch) * scale,
+            "train_accuracy": 0.9, "test_accuracy": 0.5 + 0.1 * seed,
+        }
+        for seed in range(3) for epoch in EPOCHS
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+STOPS = pd.DataFrame({"run": "tanh", "seed": [0, 1, 2], "epoch": [1, 10, 10]})
+
+
+def test_stars_are_means_at_each_seeds_own_epoch(ax):
+    plotting.information_plane(ax, table())
+    assert plotting.early_stopping(ax, table(), STOPS) is ax
+    stars = ax.collections[-1]
+    expected = [
+        (8 - 2 * i + np.mean(np.log10([2, 11, 11])) + 0.1, 0.9 - 0.1 * i + 0.01) for i in range(3)
+    ]
+    assert stars.get_offsets().ravel().tolist() == pytest.approx(np.ravel(expected).tolist())
+    assert "early stopping" in [text.get_text() for text in ax.get_legend().get_texts()]
+
+
+def test_learning_curves(ax):
+    assert plotting.learning_curves(ax, history(), "accuracy", stops=STOPS, title="t") is ax
+    lines = {line.get_label(): line.get_ydata() for line in ax.lines}
+    assert lines["training"].tolist() == [0.9] * 4
+    assert lines["validation"].tolist() == pytest.approx([0.6] * 4)
+    (median,) = [line.get_xdata()[0] for line in ax.lines if line.get_linestyle() == ":"]
+    assert median == 10
+    assert (ax.get_ylabel(), ax.get_title(), ax.get_yscale()) == ("accuracy", "t", "linear")
+
+
+def test_a_loss_that_explodes_stays_readable(ax):
+    plotting.learning_curves(ax, history(scale=100), "loss", stops=STOPS)
+    assert ax.get_yscale() == "symlog"
+    assert contains(ax.get_ylim(), 0, 1100)
+    assert ax.get_ylim()[0] == 0
+    assert ax.get_ylabel() == "loss (nats)"
+    ax.figure.canvas.draw()
+    assert {"0", "1", "10", "100"} <= {label.get_text() for label in ax.get_yticklabels()}
+
+
+def test_planes_with_learning_beside_them():
+    runs = ("ReLU", "tanh")
+    tables = pd.concat([table(run) for run in runs])
+    both = pd.concat([history(run) for run in runs])
+    stops = pd.concat([STOPS.assign(run=run) for run in runs])
+    figure = plotting.planes_with_learning(tables, limits(runs), both, stops)
+    panels = [axes for axes in figure.axes if axes not in colour_bars(figure)]
+    assert [axes.get_title() for axes in panels] == ["ReLU"] * 3 + ["tanh"] * 3
+    labels = ["I(T;Y) [bits]", "loss (nats)", "accuracy"] * 2
+    assert [axes.get_ylabel() for axes in panels] == labels
+    assert len(colour_bars(figure)) == 1
+
+
+def cells(held):
+    rows = [
+        {"L2": l2, "variance": v, "drop": 10 * l2 + v, "held": held(l2, v)}
+        for l2 in (0.0, 0.001, 0.01) for v in (0.01, 0.1)
+    ]  # fmt: skip
+    return pd.DataFrame(rows).sample(frac=1, random_state=0)
+
+
+def verdict_map(ax, held):
+    return plotting.verdict_map(
+        ax, cells(held), x="variance", y="L2", value="drop", inside="held", limits=(0, 1),
+        label="drop [bits]", title="t",
+    )  # fmt: skip
+
+
+def frame(ax):
+    """The edges drawn about cells, as a set of ((x, y), (x, y))."""
+    lines = [c for c in ax.collections if isinstance(c, LineCollection)]
+    segments = [segment for line in lines for segment in line.get_segments()]
+    return {tuple(sorted(map(tuple, segment.tolist()))) for segment in segments}
+
+
+def test_verdict_map(ax):
+    assert verdict_map(ax, lambda l2, v: (l2, v) == (0.001, 0.1)) is ax
+    assert frame(ax) == {
+        ((1, 1), (1, 2)),
+        ((2, 1), (2, 2)),
+        ((1, 1), (2, 1)),
+        ((1, 2), (2, 2)),
+    }
+    assert [text.get_text() for text in ax.texts] == [
+        "0.01",
+        "0.10",
+        "0.02",
+        "0.11",
+        "0.11",
+        "0.20",
+    ]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["0", "0.001", "0.01"]
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["0.01", "0.1"]
+    assert (ax.get_xlabel(), ax.get_ylabel(), ax.get_title()) == ("variance", "L2", "t")
+    assert ax.collections[0].get_clim() == (0, 1)
+    assert ax.get_ylim() == (0, 3)
+
+
+@pytest.mark.parametrize(
+    ("held", "edges"),
+    [
+        (lambda l2, v: False, 0),
+        (lambda l2, v: True, 10),
+        (lambda l2, v: l2 == 0.01, 6),
+        (lambda l2, v: l2 == 0.01 or v == 0.1, 10),
+    ],
+)
+def test_the_line_runs_about_the_cells_and_not_between_them(ax, held, edges):
+    verdict_map(ax, held)
+    assert len(frame(ax)) == edges
+
+
+def test_places(ax):
+    X = np.array([[10.0, 50.0, 1.0], [-70.0, 40.0, 2.0], [11.0, 51.0, 3.0]])
+    plotting.places(ax, X, np.array([1, 0, 1]), ("Diglett", "Seel"), title="t")
+    assert [c.get_offsets().tolist() for c in ax.collections] == [
+        [[-70.0, 40.0]],
+        [[10.0, 50.0], [11.0, 51.0]],
+    ]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["Diglett (1)", "Seel (2)"]
+    assert ax.get_xlabel() == "longitude [degrees]"
 
 
 # ---------------------------------------------------------------- style
