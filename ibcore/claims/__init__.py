@@ -10,12 +10,16 @@ document has a module of its own with one function per claim (``szt_1``, ``ll_6`
 importable from here.
 """
 
-from ibcore.claims.agreement import agreement, curve_correlations
+from ibcore.claims.agreement import (
+    agreement,
+    curve_correlations,
+)
 from ibcore.claims.curves import (
     NOISE_FLOOR,
     SATURATION,
     beyond_null,
     compression,
+    early_stopping,
     epochs_to_level,
     falls,
     noise_band,
@@ -25,6 +29,13 @@ from ibcore.claims.curves import (
     smooth,
     upper_layers,
     with_bounds,
+)
+from ibcore.claims.dong_hisham import (
+    both_coordinates,
+    dh_1,
+    dh_2,
+    dh_3,
+    trends,
 )
 from ibcore.claims.freezing import (
     best_accuracy,
@@ -46,7 +57,12 @@ from ibcore.claims.intervals import (
     below,
     interval,
 )
-from ibcore.claims.layer_removal import LOSS, mt_3, mt_4, mt_5
+from ibcore.claims.layer_removal import (
+    LOSS,
+    mt_3,
+    mt_4,
+    mt_5,
+)
 from ibcore.claims.li_liu import (
     SETTLED,
     ll_1,
@@ -57,6 +73,28 @@ from ibcore.claims.li_liu import (
     ll_6,
     ll_7,
     softmax_allowance,
+)
+from ibcore.claims.padova import (
+    CHANCE,
+    judged_layers,
+    pd_1,
+    pd_2,
+    pd_3,
+    pd_4,
+    pd_5,
+    pd_6,
+)
+from ibcore.claims.saliency import (
+    beside_published,
+    by_unit,
+    depth_correlations,
+    depth_steps,
+    entropy_intervals,
+    mt_1,
+    mt_2,
+    published_entropies,
+    reading_distances,
+    shuffled_baseline,
 )
 from ibcore.claims.szt import (
     OVERFITTING,
@@ -73,6 +111,7 @@ from ibcore.claims.verdict import (
 )
 
 __all__ = [
+    "CHANCE",
     "CONTRADICTED",
     "INCONCLUSIVE",
     "LOSS",
@@ -88,16 +127,27 @@ __all__ = [
     "agreement",
     "all_of",
     "below",
+    "beside_published",
     "best_accuracy",
     "beyond_null",
+    "both_coordinates",
+    "by_unit",
     "collect",
     "compression",
     "curve_correlations",
+    "depth_correlations",
+    "depth_steps",
+    "dh_1",
+    "dh_2",
+    "dh_3",
+    "early_stopping",
+    "entropy_intervals",
     "epochs_to_level",
     "falls",
     "frozen_sets",
     "gains",
     "interval",
+    "judged_layers",
     "ll_1",
     "ll_2",
     "ll_3",
@@ -108,14 +158,25 @@ __all__ = [
     "ma_5",
     "ma_6",
     "ma_7",
+    "mt_1",
+    "mt_2",
     "mt_3",
     "mt_4",
     "mt_5",
     "noise_band",
+    "pd_1",
+    "pd_2",
+    "pd_3",
+    "pd_4",
+    "pd_5",
+    "pd_6",
     "per_seed",
     "phases",
     "published",
+    "published_entropies",
     "rank_correlation",
+    "reading_distances",
+    "shuffled_baseline",
     "smooth",
     "softmax_allowance",
     "szt_1",
@@ -123,6 +184,7 @@ __all__ = [
     "szt_3",
     "szt_4",
     "time_ratios",
+    "trends",
     "upper_layers",
     "verdict_table",
     "with_bounds",

@@ -147,7 +147,10 @@ def beyond_null(table: pd.DataFrame, null: pd.DataFrame, by: Sequence[str]) -> p
     ``I_TY, null, difference, low, high`` (bits, 95% over seeds).
     """
     keys = [*by, "seed"]
-    ends = [part[part["epoch"] == part["epoch"].max()] for part in (table, null)]
+    ends = [
+        part[part["epoch"] == part.groupby(keys)["epoch"].transform("max")]
+        for part in (table, null)
+    ]
     both = pd.DataFrame(
         {
             name: end.groupby(keys, sort=False)["I_TY"].mean()
@@ -165,6 +168,18 @@ def beyond_null(table: pd.DataFrame, null: pd.DataFrame, by: Sequence[str]) -> p
 def count_seeds(table: pd.DataFrame) -> int:
     """How many seeds a table holds."""
     return int(table["seed"].nunique())
+
+
+def early_stopping(history: pd.DataFrame) -> pd.DataFrame:
+    """The recorded epoch with the lowest loss on the test samples (the first of several equal).
+
+    ``history`` has the columns ``run, seed, epoch, test_loss``; returns its rows of these epochs,
+    one per run and seed.
+    """
+    first = history.sort_values("epoch", kind="stable")
+    return history.loc[
+        first.groupby(["run", "seed"], sort=False)["test_loss"].idxmin()
+    ].sort_index()
 
 
 def upper_layers(table: pd.DataFrame, count: int = 2) -> pd.DataFrame:
