@@ -280,8 +280,8 @@ def _record_hash(record: dict) -> str:
     return sha256(to_json(record).encode())
 
 
-def load_run(experiment: str, identifier: str) -> Run | None:
-    """A finished run, or None if it has to be computed.
+def load_run(experiment: str, identifier: str, *, tables: bool = True) -> Run | None:
+    """A finished run, or None if it has to be computed; without its tables if they are not asked.
 
     A folder without a readable ``run.json``, or where it or a table does not have the hash noted
     in it, is passed over with a warning; ``save_run`` replaces it. (Deleting it here could meet
@@ -294,11 +294,11 @@ def load_run(experiment: str, identifier: str) -> Run | None:
         record = json.loads((folder / "run.json").read_bytes())
         if record.pop("sha256") != _record_hash(record):
             raise ValueError("run.json does not have the hash noted in it")
-        tables = {}
-        for file, expected in record["outputs"].items():
+        found = {}
+        for file, expected in record["outputs"].items() if tables else ():
             if sha256((folder / file).read_bytes()) != expected:
                 raise ValueError(f"{file} does not have the hash noted in run.json")
-            tables[file.removesuffix(".csv")] = read_csv(folder / file)
+            found[file.removesuffix(".csv")] = read_csv(folder / file)
         if record["run"] != identifier or record["experiment"] != experiment:
             raise ValueError(f"run.json belongs to {record['experiment']}/{record['run']}")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -307,7 +307,17 @@ def load_run(experiment: str, identifier: str) -> Run | None:
             stacklevel=2,
         )
         return None
-    return Run(record, tables)
+    return Run(record, found)
+
+
+def records() -> list[dict]:
+    """What ``run.json`` says of every finished run, by experiment and identifier.
+
+    Damaged ones are passed over with a warning, as `load_run` does.
+    """
+    folders = sorted(path.parent for path in runs_folder().glob("*/[!.]*/run.json"))
+    runs = (load_run(folder.parent.name, folder.name, tables=False) for folder in folders)
+    return [run.record for run in runs if run]
 
 
 def remove_leftovers(experiment: str, identifier: str) -> None:
