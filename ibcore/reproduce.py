@@ -3,7 +3,7 @@
 ``python -m ibcore.reproduce run 01_szt_saxe --profile laptop`` executes one notebook with
 Papermill. ``... index --profile laptop`` writes ``index.md``, ``index.html`` and ``claims.md`` and
 prints the verdicts. ``... pair`` makes the committed notebooks from their sources, ``... check``
-says where the two differ.
+says where the two differ, ``... student`` writes notebooks without solutions.
 """
 
 import argparse
@@ -11,6 +11,7 @@ import base64
 import html
 import os
 import re
+import shutil
 import sys
 import tempfile
 import time
@@ -390,6 +391,30 @@ def pair(notebook: str) -> Path:
     return path
 
 
+# ---------------------------------------------------------------- teaching
+
+
+def without_solutions(notebook: str) -> nbformat.NotebookNode:
+    """A notebook, not executed, with an empty cell in place of the solutions."""
+    made = jupytext.read(source(notebook))
+    made.metadata.pop("jupytext")  # it would be paired with a new source
+    solutions = [cell for cell in made.cells if "solution" in cell.metadata.get("tags", ())]
+    place = made.cells.index(solutions[0])
+    made.cells = [cell for cell in made.cells if cell not in solutions]
+    made.cells.insert(place, nbformat.v4.new_code_cell("# your answers"))
+    return made
+
+
+def write_student_notebooks() -> Path:
+    """Write all notebooks without their solutions; returns their folder, made anew."""
+    folder = results.build_folder("student")
+    shutil.rmtree(folder, ignore_errors=True)
+    for name in notebooks():
+        text = nbformat.writes(without_solutions(name))
+        results.write_atomically(folder / f"{name}.ipynb", text + "\n")
+    return folder
+
+
 # ---------------------------------------------------------------- command line
 
 
@@ -448,6 +473,10 @@ def main(arguments: list[str] | None = None) -> int:
     paired.set_defaults(function=_pair)
     readme = commands.add_parser("readme", help="write the verdicts into README.md")
     readme.set_defaults(function=_write_readme)
+    student = commands.add_parser("student", help="write notebooks without solutions")
+    student.set_defaults(
+        function=lambda given: print(f"in {os.path.relpath(write_student_notebooks())}")
+    )
     listed = commands.add_parser("settings", help="list the data files at hand")
     listed.set_defaults(function=lambda given: print(settings()))
     commands.add_parser("check", help="compare notebooks and sources").set_defaults(function=_check)

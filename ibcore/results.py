@@ -5,6 +5,7 @@ whatever ``IBCORE_OUTPUT`` names::
 
     data/runs/<experiment>/<run_id>/        tables (CSV) and run.json, written last
     figures/<profile>/<notebook>/           figures, tables (CSV, Markdown), manifest.json
+    build/<name>/                           notebooks for students
 
 A run id is a hash of configuration, seed, data and numerical source, so a finished run is found
 again and a changed one is computed anew. A run folder appears in one step and complete, or not at
@@ -50,6 +51,11 @@ def figures_folder(profile: str, notebook: str | None = None) -> Path:
     """``figures/<profile>`` or the folder of one notebook in it."""
     folder = output_root() / "figures" / profile
     return folder / notebook if notebook else folder
+
+
+def build_folder(name: str) -> Path:
+    """``build/<name>`` below the output folder: what can be made again at any time."""
+    return output_root() / "build" / name
 
 
 def published_folder() -> Path:
