@@ -100,9 +100,10 @@ lab: env ## Open the notebooks in JupyterLab
 student: env ## Write the notebooks without their solutions into build/student
 	@$(PYTHON) -m ibcore.reproduce student
 
-report: env ## Write figures/PROFILE/index.* and claims.md again, and the verdicts into README.md
+report: env ## Write indexes and verdicts again, and the book of a profile into build/book/html
 	@$(PYTHON) -m ibcore.reproduce index --profile $(PROFILE)
 	@$(PYTHON) -m ibcore.reproduce readme
+	@$(PYTHON) -m ibcore.book --profile $(PROFILE)
 
 bench: env ## Time the estimators and the training against other libraries
 	@OMP_NUM_THREADS=1 $(TESTS) -m benchmark -p no:xdist tests/benchmarks

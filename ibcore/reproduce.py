@@ -109,7 +109,8 @@ def execute(notebook: str, profile: str, *, seed: int = 0, stream=None) -> Path:
     """
     profiles.section(profile, notebook)
     made = jupytext.read(source(notebook))
-    folder = results.runs_folder() / "notebooks" / profile
+    executed = results.executed_notebook(profile, notebook)
+    folder = executed.parent
     folder.mkdir(parents=True, exist_ok=True)
     working = folder / f".{notebook}.{os.getpid()}.ipynb"
     os.environ.setdefault("IBCORE_STATIC", "1")
@@ -135,7 +136,7 @@ def execute(notebook: str, profile: str, *, seed: int = 0, stream=None) -> Path:
     except (CellExecutionError, DeadKernelError) as error:
         raise RuntimeError(_failure(notebook, working, f"stopped: {error}")) from error
     finally:
-        executed = working.replace(folder / f"{notebook}.ipynb")
+        working.replace(executed)
     return executed
 
 
@@ -289,15 +290,18 @@ def write_index(profile: str) -> str:
 MARKS = "<!-- verdicts, written by make report -->", "<!-- end of verdicts -->"
 
 
-def best_verdicts() -> pd.DataFrame:
-    """Decided claims of the paper profile, and those of the laptop profile that it lacks."""
+def best_verdicts(*preferred: str) -> pd.DataFrame:
+    """Decided claims of the first of some profiles, and those that it lacks of the next ones.
+
+    Without names they are the paper and the laptop profile.
+    """
     from ibcore import claims
 
     found = []
-    for profile in ("paper", "laptop"):
+    for profile in preferred or ("paper", "laptop"):
         table = claims.collect(profile)
         table = table[~table["verdict"].str.startswith("not run")]
-        known = set(found[0]["claim"]) if found else set()
+        known = set().union(*(part["claim"] for part in found))
         found.append(table[~table["claim"].isin(known)])
     order = claims.published()["claim"].tolist()
     both = pd.concat(found, ignore_index=True)
@@ -334,7 +338,13 @@ def _cells(notebook) -> list[tuple]:
     return [
         (cell.cell_type, cell.source.rstrip(), tuple(cell.metadata.get("tags", ())))
         for cell in notebook.cells
+        if "injected-parameters" not in cell.metadata.get("tags", ())
     ]
+
+
+def has_cells_of_source(notebook: str, made: nbformat.NotebookNode) -> bool:
+    """Whether a notebook has the cells of its source, apart from what Papermill adds."""
+    return _cells(made) == _cells(jupytext.read(source(notebook)))
 
 
 def differing_pairs() -> list[str]:
@@ -345,8 +355,7 @@ def differing_pairs() -> list[str]:
         if not paired.exists():
             different.append(name)
             continue
-        made = jupytext.read(source(name))
-        if _cells(made) != _cells(nbformat.read(paired, as_version=4)):
+        if not has_cells_of_source(name, nbformat.read(paired, as_version=4)):
             different.append(name)
     return different
 

@@ -5,7 +5,7 @@ whatever ``IBCORE_OUTPUT`` names::
 
     data/runs/<experiment>/<run_id>/        tables (CSV) and run.json, written last
     figures/<profile>/<notebook>/           figures, tables (CSV, Markdown), manifest.json
-    build/<name>/                           notebooks for students
+    build/<name>/                           notebooks for students, the site
 
 A run id is a hash of configuration, seed, data and numerical source, so a finished run is found
 again and a changed one is computed anew. A run folder appears in one step and complete, or not at
@@ -51,6 +51,11 @@ def figures_folder(profile: str, notebook: str | None = None) -> Path:
     """``figures/<profile>`` or the folder of one notebook in it."""
     folder = output_root() / "figures" / profile
     return folder / notebook if notebook else folder
+
+
+def executed_notebook(profile: str, notebook: str) -> Path:
+    """Where a notebook lies as a profile has executed it last."""
+    return runs_folder() / "notebooks" / profile / f"{notebook}.ipynb"
 
 
 def build_folder(name: str) -> Path:
