@@ -743,6 +743,37 @@ def answer_matrix(table: pd.DataFrame, *, rows: Sequence[str], columns: str) -> 
     return figure
 
 
+def freezing_order(ax: Axes, frozen: pd.DataFrame, layers: Sequence[str], last_epoch: int) -> Axes:
+    """At which epoch each layer froze: a mark per seed, layers from the input upwards.
+
+    ``frozen`` has the columns ``seed, epoch, layer``; a layer without marks never froze.
+    """
+    places = {layer: place for place, layer in enumerate(layers)}
+    seeds = sorted(frozen["seed"].unique())
+    for number, seed in enumerate(seeds):
+        part = frozen[frozen["seed"] == seed]
+        shift = 0.12 * (number - (len(seeds) - 1) / 2)
+        heights = [places[layer] + shift for layer in part["layer"]]
+        ax.plot(part["epoch"], heights, "o", markersize=5, label=f"seed {seed}")
+    ax.set_yticks(range(len(layers)), layers, fontsize=7)
+    ax.set(xlabel="epoch", xlim=(0, last_epoch + 0.5), ylim=(-0.5, len(layers) - 0.5))
+    if seeds:
+        ax.legend(fontsize=7)
+    return ax
+
+
+def lines(
+    ax: Axes, table: pd.DataFrame, *, x: str, y: str, hue: str, xlabel: str, ylabel: str
+) -> Axes:
+    """Mean of ``y`` over ``x`` with the standard deviation as a band, a line per ``hue``."""
+    sns.lineplot(
+        table, x=x, y=y, hue=hue, errorbar="sd", marker="o", markersize=4, linewidth=1.2, ax=ax
+    )
+    ax.legend(fontsize=7, title="")
+    ax.set(xlabel=xlabel, ylabel=ylabel)
+    return ax
+
+
 def _decoded(text: str) -> np.ndarray:
     """The square picture in a field of text: ``x`` and two hexadecimal digits per pixel."""
     pixels = np.frombuffer(bytes.fromhex(text.removeprefix("x")), dtype=np.uint8)

@@ -37,6 +37,15 @@ from ibcore.claims.dong_hisham import (
     dh_3,
     trends,
 )
+from ibcore.claims.freezing import (
+    best_accuracy,
+    frozen_sets,
+    gains,
+    ma_5,
+    ma_6,
+    ma_7,
+    time_ratios,
+)
 from ibcore.claims.intervals import (
     CONTRADICTED,
     INCONCLUSIVE,
@@ -47,6 +56,12 @@ from ibcore.claims.intervals import (
     all_of,
     below,
     interval,
+)
+from ibcore.claims.layer_removal import (
+    LOSS,
+    mt_3,
+    mt_4,
+    mt_5,
 )
 from ibcore.claims.li_liu import (
     SETTLED,
@@ -99,6 +114,7 @@ __all__ = [
     "CHANCE",
     "CONTRADICTED",
     "INCONCLUSIVE",
+    "LOSS",
     "NOISE_FLOOR",
     "OVERFITTING",
     "SATURATION",
@@ -112,6 +128,7 @@ __all__ = [
     "all_of",
     "below",
     "beside_published",
+    "best_accuracy",
     "beyond_null",
     "both_coordinates",
     "by_unit",
@@ -127,6 +144,8 @@ __all__ = [
     "entropy_intervals",
     "epochs_to_level",
     "falls",
+    "frozen_sets",
+    "gains",
     "interval",
     "judged_layers",
     "ll_1",
@@ -136,8 +155,14 @@ __all__ = [
     "ll_5",
     "ll_6",
     "ll_7",
+    "ma_5",
+    "ma_6",
+    "ma_7",
     "mt_1",
     "mt_2",
+    "mt_3",
+    "mt_4",
+    "mt_5",
     "noise_band",
     "pd_1",
     "pd_2",
@@ -158,6 +183,7 @@ __all__ = [
     "szt_2",
     "szt_3",
     "szt_4",
+    "time_ratios",
     "trends",
     "upper_layers",
     "verdict_table",

@@ -106,11 +106,12 @@ class Config:
 
 def device_name(config: Config) -> str:
     """Where ``config`` is computed, in words."""
-    device = _device(config)
+    device = device_of(config)
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
 
 
-def _device(config: Config) -> torch.device:
+def device_of(config: Config) -> torch.device:
+    """The device that ``config`` asks for."""
     if config.device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return torch.device(config.device)
@@ -131,12 +132,13 @@ class Samples:
 
 
 @functools.lru_cache(maxsize=4)
-def _load(
+def load_parts(
     dataset: str,
     allow_standin: bool | str,
     parts: tuple[tuple[str, int | None], ...],
-    options: tuple[tuple[str, object], ...],
+    options: tuple[tuple[str, object], ...] = (),
 ) -> Samples:
+    """Parts (split, n) of a data set below each other; options (name, value) of its loader."""
     loaded = [
         datasets.load(dataset, part, n=n, allow_standin=allow_standin, **dict(options))
         for part, n in parts
@@ -161,7 +163,7 @@ def load(config: Config) -> Samples:
     else:
         parts = (("all", config.n_train),)
     options = tuple(sorted(config.dataset_options.items()))
-    return _load(config.dataset, config.allow_standin, parts, options)
+    return load_parts(config.dataset, config.allow_standin, parts, options)
 
 
 def _split(config: Config, n: int, seeds: list[int], n_train: int | None):
@@ -233,7 +235,7 @@ def run(
         When the split leaves no training or no test samples; when an activation is not finite.
     """
     dataset = load(config) if dataset is None else dataset
-    device = _device(config)
+    device = device_of(config)
     seeds = list(range(seed, seed + config.replicas))
     inputs, labels = torch.from_numpy(dataset.X), _labels(config, dataset, seed)
     train_rows, test_rows = _split(config, len(inputs), seeds, dataset.n_train)
