@@ -10,6 +10,8 @@ module of its own with one function per claim (``szt_1``, ``ll_6``, ...), all im
 """
 
 from ibcore.claims.curves import (
+    ENTROPY_FLOOR,
+    LEVEL_SHARE,
     NOISE_FLOOR,
     SATURATION,
     compression,
@@ -19,6 +21,7 @@ from ibcore.claims.curves import (
     phases,
     rank_correlation,
     smooth,
+    two_phases,
     upper_layers,
     with_bounds,
 )
@@ -44,6 +47,17 @@ from ibcore.claims.li_liu import (
     ll_7,
     softmax_allowance,
 )
+from ibcore.claims.musat_andonie import (
+    MEETS,
+    PAIRS,
+    continuation,
+    exceptions,
+    ma_1,
+    ma_2,
+    ma_3,
+    ma_4,
+    ma_8,
+)
 from ibcore.claims.szt import (
     OVERFITTING,
     szt_1,
@@ -60,9 +74,13 @@ from ibcore.claims.verdict import (
 
 __all__ = [
     "CONTRADICTED",
+    "ENTROPY_FLOOR",
     "INCONCLUSIVE",
+    "LEVEL_SHARE",
+    "MEETS",
     "NOISE_FLOOR",
     "OVERFITTING",
+    "PAIRS",
     "SATURATION",
     "SETTLED",
     "SUPPORTED",
@@ -74,7 +92,9 @@ __all__ = [
     "below",
     "collect",
     "compression",
+    "continuation",
     "epochs_to_level",
+    "exceptions",
     "interval",
     "ll_1",
     "ll_2",
@@ -83,6 +103,11 @@ __all__ = [
     "ll_5",
     "ll_6",
     "ll_7",
+    "ma_1",
+    "ma_2",
+    "ma_3",
+    "ma_4",
+    "ma_8",
     "noise_band",
     "per_seed",
     "phases",
@@ -94,6 +119,7 @@ __all__ = [
     "szt_2",
     "szt_3",
     "szt_4",
+    "two_phases",
     "upper_layers",
     "verdict_table",
     "with_bounds",

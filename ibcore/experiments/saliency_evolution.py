@@ -1,0 +1,391 @@
+"""Saliency maps through training: their spatial entropy, and what they tell about each other."""
+
+import dataclasses
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from ibcore import models
+from ibcore.estimators import aura_matrix_entropy, shuffled_pixels, spatial_information
+from ibcore.experiments.information_plane import Samples, device_name, device_of, load_parts
+from ibcore.gradcam import degenerate, grad_cam, quantise
+from ibcore.recording import InformationRecorder
+from ibcore.seeds import derived_seed
+from ibcore.training import Callback, Checkpoint, Replicas, fit
+
+__all__ = ["Config", "SaliencyRecorder", "device_name", "load", "pixels", "run"]
+
+PROBES = ("resample", "fixed")
+LEVELS = 256
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """One network on one data set; the values come from a profile.
+
+    Attributes
+    ----------
+    dataset, n_train, n_test, allow_standin
+        See ``ibcore.datasets.load``; None takes all samples.
+    model, model_options
+        See ``ibcore.models.build``; every layer in ``measured_layers`` is recorded.
+    epochs, batch_size, learning_rate, momentum
+        Of the stochastic gradient descent, see ``ibcore.training.fit``.
+    replicas : int
+        Seeds: seed, seed + 1, ...
+    probes : tuple of {"resample", "fixed"}
+        Which training images are looked at: others after every epoch, or always the same.
+    images : int
+        How many, for each probe.
+    information : tuple of mappings
+        ``{"levels": 256, "reading": "raw"}``: what ``spatial_information`` is computed with, on the
+        images of the first probe. Fewer than 256 levels put neighbouring grey levels together.
+    information_layers : tuple of str or None
+        Layers whose information is computed; None takes all.
+    pictures : int
+        Training images whose maps the first replica keeps.
+    threads, device
+        As in ``ibcore.experiments.information_plane.Config``.
+    """
+
+    dataset: str
+    model: str
+    epochs: int
+    model_options: Mapping = dataclasses.field(default_factory=dict)
+    learning_rate: float = 0.01
+    momentum: float = 0.9
+    batch_size: int = 128
+    replicas: int = 1
+    n_train: int | None = None
+    n_test: int | None = None
+    allow_standin: bool | str = False
+    probes: tuple[str, ...] = ("resample",)
+    images: int = 50
+    information: tuple[Mapping, ...] = ()
+    information_layers: tuple[str, ...] | None = None
+    pictures: int = 1
+    threads: int = 1
+    device: str = "cpu"
+
+    def __post_init__(self):
+        unknown = set(self.probes) - set(PROBES)
+        if unknown or not self.probes:
+            raise ValueError(f"probes are resample or fixed, got {self.probes}")
+        for name in ("replicas", "images", "pictures", "threads"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
+        if self.device not in ("cpu", "cuda", "auto"):
+            raise ValueError(f"device must be cpu, cuda or auto, got {self.device!r}")
+        for options in self.information:
+            if set(options) != {"levels", "reading"} or LEVELS % options["levels"]:
+                raise ValueError(
+                    f"information needs a reading and levels that divide {LEVELS}, got {options}"
+                )
+
+
+def load(config: Config) -> Samples:
+    """The samples of ``config``; errors as in ``ibcore.datasets.load``."""
+    parts = (("train", config.n_train), ("test", config.n_test))
+    return load_parts(config.dataset, config.allow_standin, parts)
+
+
+def _chosen(seed: int, purpose: str, n: int, count: int) -> torch.Tensor:
+    """``count`` different rows below ``n``, ascending."""
+    if count > n:
+        raise ValueError(f"{count} images wanted, but there are only {n} training images")
+    order = np.random.default_rng(derived_seed(seed, purpose)).permutation(n)
+    return torch.from_numpy(np.sort(order[:count]))
+
+
+def pixels(row) -> np.ndarray:
+    """The map in one row of the table ``maps``, as a uint8 array (height, width)."""
+    return np.frombuffer(bytes.fromhex(row.pixels[1:]), np.uint8).reshape(row.height, row.width)
+
+
+class SaliencyRecorder(Callback):
+    """Measures the saliency maps of every layer and replica after every epoch.
+
+    The documents' reading: Grad-CAM of the predicted class, scaled to 0...255 (truncated), resized
+    to the input with Lanczos, then the aura matrix entropy. A map that is constant has no
+    structure to measure: it is counted and left out of the means.
+
+    Parameters
+    ----------
+    inputs : tensor (n, channels, height, width)
+        All data, on the device of the replicas; the first ``n_train`` rows are training images.
+    n_train : int
+    layers : sequence of str
+    seeds : sequence of int
+    config : Config
+    history : InformationRecorder
+        Notes loss and accuracy; it is called from here, so that neither counts as training time.
+
+    Attributes
+    ----------
+    tables : dict of list of dict
+        ``entropy``, ``information``, ``maps`` and ``timings``, see ``run``.
+    """
+
+    def __init__(
+        self,
+        inputs: torch.Tensor,
+        *,
+        n_train: int,
+        layers: Sequence[str],
+        seeds: Sequence[int],
+        config: Config,
+        history: InformationRecorder,
+    ):
+        self._inputs, self._n_train = inputs, n_train
+        self._layers, self._seeds, self._config = list(layers), list(seeds), config
+        self._numbers = {layer: number for number, layer in enumerate(self._layers)}
+        self._informed = list(config.information_layers or self._layers)
+        unknown = set(self._informed) - set(self._layers)
+        if unknown:
+            raise ValueError(f"unknown layers {sorted(unknown)}; layers: {', '.join(self._layers)}")
+        self._history = history
+        self._ended = None
+        self.tables = {"entropy": [], "information": [], "maps": [], "timings": []}
+
+    def _now(self) -> float:
+        if self._inputs.is_cuda:
+            torch.cuda.synchronize(self._inputs.device)
+        return time.perf_counter()
+
+    def on_epoch(self, epoch: int, replicas: Replicas) -> None:
+        """Append the rows of this epoch."""
+        seconds = {"training": self._now() - self._ended} if self._ended else {}
+        self._history.on_epoch(epoch, replicas)
+        for index, seed in enumerate(self._seeds):
+            network = replicas.network(index)
+            for number, probe in enumerate(self._config.probes):
+                started = self._now()
+                maps = self._entropy(epoch, seed, probe, network)
+                seconds[f"entropy, {probe}"] = (
+                    self._now() - started + seconds.get(f"entropy, {probe}", 0.0)
+                )
+                if number == 0 and self._config.information:
+                    started = self._now()
+                    self._information(epoch, seed, *maps)
+                    seconds["information"] = self._now() - started + seconds.get("information", 0.0)
+            if index == 0:
+                self._keep_maps(epoch, seed, network)
+        self.tables["timings"] += [
+            {"epoch": epoch, "part": part, "seconds": value} for part, value in seconds.items()
+        ]
+        self._ended = self._now()
+
+    def _maps(self, network, rows) -> tuple[torch.Tensor, torch.Tensor]:
+        """Maps (layers, n, height, width) as bytes, and which of them are constant (layers, n)."""
+        images = self._inputs[rows.to(self._inputs.device)]
+        found = grad_cam(network, images, self._layers)
+        size = tuple(images.shape[2:])
+        maps = torch.stack([quantise(map_, size=size) for map_ in found.values()])
+        return maps, torch.stack([degenerate(map_) for map_ in found.values()])
+
+    def _entropy(self, epoch, seed, probe, network):
+        config = self._config
+        purpose = "probe" if probe == "fixed" else f"probe {epoch}"
+        rows = _chosen(seed, purpose, self._n_train, config.images)
+        maps, constant = self._maps(network, rows)
+        flat = maps.flatten(0, 1)
+        shuffled = shuffled_pixels(flat, rng=derived_seed(seed, f"shuffle {epoch}"))
+        values = [aura_matrix_entropy(each).view(constant.shape) for each in (flat, shuffled)]
+        values, baselines = (value.masked_fill(constant, torch.nan) for value in values)
+        statistics = zip(
+            values.nanmean(1).tolist(),
+            _deviation(values).tolist(),
+            baselines.nanmean(1).tolist(),
+            constant.sum(1).tolist(),
+            strict=True,
+        )
+        for (number, layer), (mean, deviation, baseline, count) in zip(
+            enumerate(self._layers), statistics, strict=True
+        ):
+            self.tables["entropy"].append(
+                {
+                    "seed": seed,
+                    "epoch": epoch,
+                    "probe": probe,
+                    "layer": layer,
+                    "layer_index": number,
+                    "entropy": mean,
+                    "deviation": deviation,
+                    "baseline": baseline,
+                    "degenerate": count,
+                    "n": config.images,
+                }
+            )
+        return maps, constant
+
+    def _information(self, epoch, seed, maps, constant):
+        """Rows of I(first; layer) and I(layer; last); maps (layers, n, h, w)."""
+        varied = [number for number in range(len(maps)) if not constant[number].all()]
+        if not varied:
+            return
+        ends = {"XT": 0, "TY": varied[-1]}
+        numbers = [self._numbers[layer] for layer in self._informed]
+        for options in self._config.information:
+            coarse = maps // (LEVELS // options["levels"])
+            inner = coarse[numbers].flatten(0, 1)
+            shuffled = shuffled_pixels(inner, rng=derived_seed(seed, f"shuffle {epoch}"))
+            found = {}
+            for name, end in ends.items():
+                other = coarse[end].repeat(len(numbers), 1, 1)
+                left_out = constant[numbers] | constant[end]
+                for column, compared in ((f"I_{name}", inner), (f"baseline_{name}", shuffled)):
+                    values = spatial_information(other, compared, **options).view(left_out.shape)
+                    found[column] = values.masked_fill(left_out, torch.nan).nanmean(1).tolist()
+                found[f"n_{name}"] = (~left_out).sum(1).tolist()
+            for place, number in enumerate(numbers):
+                self.tables["information"].append(
+                    {
+                        "seed": seed,
+                        "epoch": epoch,
+                        "layer": self._layers[number],
+                        "layer_index": number,
+                        **options,
+                        "last_layer": self._layers[ends["TY"]],
+                        **{column: values[place] for column, values in found.items()},
+                    }
+                )
+
+    def _keep_maps(self, epoch, seed, network):
+        rows = _chosen(seed, "pictures", self._n_train, self._config.pictures)
+        maps, _ = self._maps(network, rows)
+        for number, layer in enumerate(self._layers):
+            for row, picture in zip(rows.tolist(), maps[number].cpu().numpy(), strict=True):
+                self.tables["maps"].append(
+                    {
+                        "seed": seed,
+                        "epoch": epoch,
+                        "row": row,
+                        "layer": layer,
+                        "layer_index": number,
+                        "height": picture.shape[0],
+                        "width": picture.shape[1],
+                        "pixels": f"#{picture.tobytes().hex()}",
+                    }
+                )
+
+    def state_dict(self) -> dict:
+        """The rows recorded so far."""
+        return {**self.tables, "history": self._history.state_dict()}
+
+    def load_state_dict(self, state: dict) -> None:
+        """Take back the rows of an interrupted training."""
+        self.tables = {name: list(state[name]) for name in self.tables}
+        self._history.load_state_dict(state["history"])
+
+
+def _deviation(values: torch.Tensor) -> torch.Tensor:
+    """Standard deviation of each row, without NaN."""
+    count = (~values.isnan()).sum(1)
+    squares = (values - values.nanmean(1, keepdim=True)).square().nansum(1)
+    return (squares / (count - 1).clamp(min=1)).sqrt()
+
+
+def run(
+    config: Config,
+    seed: int,
+    dataset: Samples | None = None,
+    *,
+    checkpoint: Path | None = None,
+    name: str = "saliency evolution",
+) -> dict[str, pd.DataFrame]:
+    """Train the replicas of one network and measure their saliency maps after every epoch.
+
+    Parameters
+    ----------
+    config : Config
+    seed : int
+        Seed of the first replica.
+    dataset : Samples, optional
+        What ``load(config)`` gave; loaded if not given.
+    checkpoint : path, optional
+        File that lets an interrupted run go on.
+    name : str
+        Text of the progress bar.
+
+    Returns
+    -------
+    dict of DataFrame
+        ``entropy``: seed, epoch, probe, layer, layer_index, entropy (mean over the maps that are
+        not constant), deviation (standard deviation over them), baseline (mean after shuffling the
+        pixels), degenerate (number of constant maps), n.
+        ``information``: seed, epoch, layer, layer_index, levels, reading, last_layer, I_XT and I_TY
+        (between the layer's map and that of the first layer, and of the last one that is not
+        constant), baseline_XT and baseline_TY (after shuffling the pixels of the layer's map), n_XT
+        and n_TY (pairs without a constant map).
+        ``maps``: seed, epoch, row (of the image), layer, layer_index, height, width, pixels (bytes
+        as hexadecimal digits after a #, see ``pixels``), of the first replica.
+        ``history``: seed, epoch, loss (nats) and accuracy on training and test images; the
+        training images are as many as there are test images, always the same.
+        ``timings``: epoch, part, seconds, of all replicas together.
+
+    Raises
+    ------
+    ValueError
+        For fewer training images than ``images`` or ``pictures``, layers that the network does not
+        have, and whatever building and training refuse.
+    """
+    dataset = load(config) if dataset is None else dataset
+    device = device_of(config)
+    seeds = list(range(seed, seed + config.replicas))
+    n_train = dataset.n_train
+    # Channels last is the faster order for convolutions of few channels.
+    inputs = torch.from_numpy(dataset.X).to(device, memory_format=torch.channels_last)
+    labels = torch.from_numpy(dataset.Y).to(device)
+    networks = [
+        models.build(
+            config.model,
+            num_classes=len(dataset.classes),
+            seed=derived_seed(s, "weights"),
+            **config.model_options,
+        )
+        for s in seeds
+    ]
+    layers = networks[0].measured_layers
+    n_test = len(inputs) - n_train
+    judged = [_chosen(s, "history", n_train, min(n_test, n_train)) for s in seeds]
+    epochs = range(config.epochs + 1)
+    recorder = SaliencyRecorder(
+        inputs,
+        n_train=n_train,
+        layers=layers,
+        seeds=seeds,
+        config=config,
+        history=InformationRecorder(
+            inputs,
+            labels,
+            sets={},
+            train_rows=torch.stack(judged),
+            test_rows=torch.arange(n_train, len(inputs)).expand(len(seeds), -1),
+            seeds=seeds,
+            epochs=epochs,
+            estimators=(),
+            layers=(),
+        ),
+    )
+    fit(
+        [network.to(memory_format=torch.channels_last) for network in networks],
+        inputs,
+        labels,
+        rows=torch.arange(n_train).expand(len(seeds), -1),
+        seeds=seeds,
+        epochs=config.epochs,
+        batch_size=config.batch_size,
+        optimiser="sgd",
+        learning_rate=config.learning_rate,
+        momentum=config.momentum,
+        callbacks=[recorder],
+        checkpoint=Checkpoint(checkpoint) if checkpoint else None,
+        description=name,
+        device=device,
+    )
+    tables = {**recorder.tables, "history": recorder._history.history}
+    return {table: pd.DataFrame(rows) for table, rows in tables.items()}
