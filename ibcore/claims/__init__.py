@@ -5,17 +5,21 @@ saturated)* and *not run (why)*. A comparison is decided by a 95% Student interv
 whole interval on one side decides, anything else is inconclusive, and so is a single seed. A claim
 with several parts is supported if all parts are, contradicted if one part is.
 
-``intervals`` and ``curves`` hold the statistics, ``verdict`` the tables; every document has a
-module of its own with one function per claim (``szt_1``, ``ll_6``, ...), all importable from here.
+``intervals``, ``curves`` and ``agreement`` hold the statistics, ``verdict`` the tables; every
+document has a module of its own with one function per claim (``szt_1``, ``ll_6``, ...), all
+importable from here.
 """
 
+from ibcore.claims.agreement import agreement, curve_correlations
 from ibcore.claims.curves import (
     ENTROPY_FLOOR,
     LEVEL_SHARE,
     NOISE_FLOOR,
     SATURATION,
+    beyond_null,
     compression,
     epochs_to_level,
+    falls,
     noise_band,
     per_seed,
     phases,
@@ -88,13 +92,17 @@ __all__ = [
     "Interval",
     "Verdict",
     "above",
+    "agreement",
     "all_of",
     "below",
+    "beyond_null",
     "collect",
     "compression",
     "continuation",
+    "curve_correlations",
     "epochs_to_level",
     "exceptions",
+    "falls",
     "interval",
     "ll_1",
     "ll_2",
