@@ -49,6 +49,7 @@ def ma_1(information: pd.DataFrame) -> Verdict:
     ``information`` has the columns ``run, seed, epoch, layer, layer_index, I_XT, I_TY``, of one
     reading.
     """
+    information = information.dropna(subset=["I_XT", "I_TY"])
     information = information.assign(set="train", estimator="spatial")
     parts, texts = [], []
     for column, name in (("I_XT", "I(X;T)"), ("I_TY", "I(T;Y)")):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -158,20 +159,18 @@ class SaliencyRecorder(Callback):
 
     def on_epoch(self, epoch: int, replicas: Replicas) -> None:
         """Append the rows of this epoch."""
-        seconds = {"training": self._now() - self._ended} if self._ended else {}
+        seconds = Counter({"training": self._now() - self._ended} if self._ended else {})
         self._history.on_epoch(epoch, replicas)
         for index, seed in enumerate(self._seeds):
             network = replicas.network(index)
             for number, probe in enumerate(self._config.probes):
                 started = self._now()
-                maps = self._entropy(epoch, seed, probe, network)
-                seconds[f"entropy, {probe}"] = (
-                    self._now() - started + seconds.get(f"entropy, {probe}", 0.0)
-                )
-                if number == 0 and self._config.information:
-                    started = self._now()
-                    self._information(epoch, seed, *maps)
-                    seconds["information"] = self._now() - started + seconds.get("information", 0.0)
+                maps, constant = self._probe(epoch, seed, probe, network)
+                measured = self._now()
+                seconds[f"entropy, {probe}"] += measured - started
+                if number == 0:
+                    self._information(epoch, seed, maps, constant)
+                    seconds["information"] += self._now() - measured
             if index == 0:
                 self._keep_maps(epoch, seed, network)
         self.tables["timings"] += [
@@ -183,11 +182,13 @@ class SaliencyRecorder(Callback):
         """Maps (layers, n, height, width) as bytes, and which of them are constant (layers, n)."""
         images = self._inputs[rows.to(self._inputs.device)]
         found = grad_cam(network, images, self._layers)
+        self._last = max(i for i, map_ in enumerate(found.values()) if map_[0].numel() > 1)
         size = tuple(images.shape[2:])
         maps = torch.stack([quantise(map_, size=size) for map_ in found.values()])
         return maps, torch.stack([degenerate(map_) for map_ in found.values()])
 
-    def _entropy(self, epoch, seed, probe, network):
+    def _probe(self, epoch, seed, probe, network):
+        """Rows of the entropies of one probe; its maps and which of them are constant."""
         config = self._config
         purpose = "probe" if probe == "fixed" else f"probe {epoch}"
         rows = _chosen(seed, purpose, self._n_train, config.images)
@@ -224,10 +225,7 @@ class SaliencyRecorder(Callback):
 
     def _information(self, epoch, seed, maps, constant):
         """Rows of I(first; layer) and I(layer; last); maps (layers, n, h, w)."""
-        varied = [number for number in range(len(maps)) if not constant[number].all()]
-        if not varied:
-            return
-        ends = {"XT": 0, "TY": varied[-1]}
+        ends = {"XT": 0, "TY": self._last}
         numbers = [self._numbers[layer] for layer in self._informed]
         for options in self._config.information:
             coarse = maps // (LEVELS // options["levels"])
@@ -318,9 +316,9 @@ def run(
         not constant), deviation (standard deviation over them), baseline (mean after shuffling the
         pixels), degenerate (number of constant maps), n.
         ``information``: seed, epoch, layer, layer_index, levels, reading, last_layer, I_XT and I_TY
-        (between the layer's map and that of the first layer, and of the last one that is not
-        constant), baseline_XT and baseline_TY (after shuffling the pixels of the layer's map), n_XT
-        and n_TY (pairs without a constant map).
+        (between the layer's map and that of the first layer, and of the last one with more than
+        one pixel; missing if no pair is left), baseline_XT and baseline_TY (after shuffling the
+        pixels of the layer's map), n_XT and n_TY (pairs without a constant map).
         ``maps``: seed, epoch, row (of the image), layer, layer_index, height, width, pixels (bytes
         as hexadecimal digits after a #, see ``pixels``), of the first replica.
         ``history``: seed, epoch, loss (nats) and accuracy on training and test images; the
@@ -349,27 +347,26 @@ def run(
         )
         for s in seeds
     ]
-    layers = networks[0].measured_layers
     n_test = len(inputs) - n_train
     judged = [_chosen(s, "history", n_train, min(n_test, n_train)) for s in seeds]
-    epochs = range(config.epochs + 1)
+    history = InformationRecorder(
+        inputs,
+        labels,
+        sets={},
+        train_rows=torch.stack(judged),
+        test_rows=torch.arange(n_train, len(inputs)).expand(len(seeds), -1),
+        seeds=seeds,
+        epochs=range(config.epochs + 1),
+        estimators=(),
+        layers=(),
+    )
     recorder = SaliencyRecorder(
         inputs,
         n_train=n_train,
-        layers=layers,
+        layers=networks[0].measured_layers,
         seeds=seeds,
         config=config,
-        history=InformationRecorder(
-            inputs,
-            labels,
-            sets={},
-            train_rows=torch.stack(judged),
-            test_rows=torch.arange(n_train, len(inputs)).expand(len(seeds), -1),
-            seeds=seeds,
-            epochs=epochs,
-            estimators=(),
-            layers=(),
-        ),
+        history=history,
     )
     fit(
         [network.to(memory_format=torch.channels_last) for network in networks],
@@ -387,5 +384,5 @@ def run(
         description=name,
         device=device,
     )
-    tables = {**recorder.tables, "history": recorder._history.history}
+    tables = {**recorder.tables, "history": history.history}
     return {table: pd.DataFrame(rows) for table, rows in tables.items()}
