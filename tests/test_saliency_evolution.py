@@ -10,7 +10,7 @@ import torch
 from ibcore import models
 from ibcore.estimators import aura_matrix_entropy, spatial_information
 from ibcore.experiments import saliency_evolution
-from ibcore.experiments.saliency_evolution import Config, device_name, load, pixels, run
+from ibcore.experiments.saliency_evolution import Config, device_name, load, run
 from ibcore.gradcam import degenerate, grad_cam, quantise
 from ibcore.seeds import derived_seed
 from ibcore.training import Checkpoint
@@ -73,7 +73,7 @@ def test_tables(tables):
     assert set(rows["n"]) == {7}
     assert len(tables["information"]) == 2 * 4 * 2 * 2  # seeds, epochs, readings, layers
     assert set(tables["information"]["last_layer"]) == {"features.7"}
-    assert len(tables["maps"]) == 4 * 9 * 2  # of the first replica only
+    assert len(tables["maps"]) == 4 * 9 * 2 + 2  # of the first replica only, and two images
     assert set(tables["maps"]["seed"]) == {3}
     assert len(tables["history"]) == 2 * 4
     assert tables["history"]["test_accuracy"].between(0, 1).all()
@@ -127,13 +127,24 @@ def test_all_layers_are_informed_by_default():
     assert run(change(SMALL, information=(), epochs=0), 0)["information"].empty
 
 
+def decoded(text):
+    return np.frombuffer(bytes.fromhex(text.removeprefix("x")), np.uint8).reshape(32, 32)
+
+
 def test_pictures_are_the_maps_of_two_training_images(tables):
     kept = tables["maps"].query("epoch == 0")
     rows = kept["row"].unique()
-    maps, _ = by_hand(3, torch.from_numpy(load(SMALL).X[rows]))
+    images = torch.from_numpy(load(SMALL).X[rows])
+    maps, _ = by_hand(3, images)
     for number, row in enumerate(rows):
-        for picture in kept[kept["row"] == row].itertuples():
-            np.testing.assert_array_equal(pixels(picture), maps[picture.layer][number])
+        first, *others = kept[kept["row"] == row].itertuples()
+        assert first.layer == "picture"
+        grey = images[number].mean(0).numpy() * 255
+        np.testing.assert_allclose(decoded(first.pixels), np.floor(grey), atol=1)
+        assert [other.layer for other in others] == LAYERS
+        for other in others:
+            np.testing.assert_array_equal(decoded(other.pixels), maps[other.layer][number])
+        assert [other.side for other in others] == [32, 32, 16, 16, 16, 8, 4, 2, 1]
     assert (rows < 60).all()
 
 

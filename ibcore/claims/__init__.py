@@ -10,7 +10,10 @@ document has a module of its own with one function per claim (``szt_1``, ``ll_6`
 importable from here.
 """
 
-from ibcore.claims.agreement import agreement, curve_correlations
+from ibcore.claims.agreement import (
+    agreement,
+    curve_correlations,
+)
 from ibcore.claims.curves import (
     ENTROPY_FLOOR,
     LEVEL_SHARE,
@@ -62,6 +65,28 @@ from ibcore.claims.musat_andonie import (
     ma_4,
     ma_8,
 )
+from ibcore.claims.padova import (
+    CHANCE,
+    judged_layers,
+    pd_1,
+    pd_2,
+    pd_3,
+    pd_4,
+    pd_5,
+    pd_6,
+)
+from ibcore.claims.saliency import (
+    beside_published,
+    by_unit,
+    depth_correlations,
+    depth_steps,
+    entropy_intervals,
+    mt_1,
+    mt_2,
+    published_entropies,
+    reading_distances,
+    shuffled_baseline,
+)
 from ibcore.claims.szt import (
     OVERFITTING,
     szt_1,
@@ -77,6 +102,7 @@ from ibcore.claims.verdict import (
 )
 
 __all__ = [
+    "CHANCE",
     "CONTRADICTED",
     "ENTROPY_FLOOR",
     "INCONCLUSIVE",
@@ -95,15 +121,21 @@ __all__ = [
     "agreement",
     "all_of",
     "below",
+    "beside_published",
     "beyond_null",
+    "by_unit",
     "collect",
     "compression",
     "continuation",
     "curve_correlations",
+    "depth_correlations",
+    "depth_steps",
+    "entropy_intervals",
     "epochs_to_level",
     "exceptions",
     "falls",
     "interval",
+    "judged_layers",
     "ll_1",
     "ll_2",
     "ll_3",
@@ -116,11 +148,22 @@ __all__ = [
     "ma_3",
     "ma_4",
     "ma_8",
+    "mt_1",
+    "mt_2",
     "noise_band",
+    "pd_1",
+    "pd_2",
+    "pd_3",
+    "pd_4",
+    "pd_5",
+    "pd_6",
     "per_seed",
     "phases",
     "published",
+    "published_entropies",
     "rank_correlation",
+    "reading_distances",
+    "shuffled_baseline",
     "smooth",
     "softmax_allowance",
     "szt_1",

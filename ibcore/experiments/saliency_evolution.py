@@ -18,7 +18,7 @@ from ibcore.recording import InformationRecorder
 from ibcore.seeds import derived_seed
 from ibcore.training import Callback, Checkpoint, Replicas, fit
 
-__all__ = ["Config", "SaliencyRecorder", "device_name", "load", "pixels", "run"]
+__all__ = ["Config", "SaliencyRecorder", "device_name", "load", "run"]
 
 PROBES = ("resample", "fixed")
 LEVELS = 256
@@ -102,11 +102,6 @@ def _chosen(seed: int, purpose: str, n: int, count: int) -> torch.Tensor:
     return torch.from_numpy(np.sort(order[:count]))
 
 
-def pixels(row) -> np.ndarray:
-    """The map in one row of the table ``maps``, as a uint8 array (height, width)."""
-    return np.frombuffer(bytes.fromhex(row.pixels[1:]), np.uint8).reshape(row.height, row.width)
-
-
 class SaliencyRecorder(Callback):
     """Measures the saliency maps of every layer and replica after every epoch.
 
@@ -182,7 +177,7 @@ class SaliencyRecorder(Callback):
         """Maps (layers, n, height, width) as bytes, and which of them are constant (layers, n)."""
         images = self._inputs[rows.to(self._inputs.device)]
         found = grad_cam(network, images, self._layers)
-        self._last = max(i for i, map_ in enumerate(found.values()) if map_[0].numel() > 1)
+        self._sides = [map_.shape[1] for map_ in found.values()]
         size = tuple(images.shape[2:])
         maps = torch.stack([quantise(map_, size=size) for map_ in found.values()])
         return maps, torch.stack([degenerate(map_) for map_ in found.values()])
@@ -225,7 +220,8 @@ class SaliencyRecorder(Callback):
 
     def _information(self, epoch, seed, maps, constant):
         """Rows of I(first; layer) and I(layer; last); maps (layers, n, h, w)."""
-        ends = {"XT": 0, "TY": self._last}
+        last = max(number for number, side in enumerate(self._sides) if side > 1)
+        ends = {"XT": 0, "TY": last}
         numbers = [self._numbers[layer] for layer in self._informed]
         for options in self._config.information:
             coarse = maps // (LEVELS // options["levels"])
@@ -247,7 +243,7 @@ class SaliencyRecorder(Callback):
                         "layer": self._layers[number],
                         "layer_index": number,
                         **options,
-                        "last_layer": self._layers[ends["TY"]],
+                        "last_layer": self._layers[last],
                         **{column: values[place] for column, values in found.items()},
                     }
                 )
@@ -255,8 +251,11 @@ class SaliencyRecorder(Callback):
     def _keep_maps(self, epoch, seed, network):
         rows = _chosen(seed, "pictures", self._n_train, self._config.pictures)
         maps, _ = self._maps(network, rows)
-        for number, layer in enumerate(self._layers):
-            for row, picture in zip(rows.tolist(), maps[number].cpu().numpy(), strict=True):
+        shown = [("picture", -1, self._inputs.shape[2], self._grey(rows))] if epoch == 0 else []
+        names = zip(self._layers, self._sides, maps, strict=True)
+        shown += [(layer, number, side, of) for number, (layer, side, of) in enumerate(names)]
+        for layer, number, side, pictures in shown:
+            for row, picture in zip(rows.tolist(), pictures.cpu().numpy(), strict=True):
                 self.tables["maps"].append(
                     {
                         "seed": seed,
@@ -264,11 +263,15 @@ class SaliencyRecorder(Callback):
                         "row": row,
                         "layer": layer,
                         "layer_index": number,
-                        "height": picture.shape[0],
-                        "width": picture.shape[1],
-                        "pixels": f"#{picture.tobytes().hex()}",
+                        "side": side,
+                        "pixels": f"x{picture.tobytes().hex()}",
                     }
                 )
+
+    def _grey(self, rows):
+        """The images themselves in 256 grey levels."""
+        images = self._inputs[rows.to(self._inputs.device)]
+        return quantise(images.mean(1).clamp(0, 1))
 
     def state_dict(self) -> dict:
         """The rows recorded so far."""
@@ -319,8 +322,9 @@ def run(
         (between the layer's map and that of the first layer, and of the last one with more than
         one pixel; missing if no pair is left), baseline_XT and baseline_TY (after shuffling the
         pixels of the layer's map), n_XT and n_TY (pairs without a constant map).
-        ``maps``: seed, epoch, row (of the image), layer, layer_index, height, width, pixels (bytes
-        as hexadecimal digits after a #, see ``pixels``), of the first replica.
+        ``maps``: seed, epoch, row (of the image), layer, layer_index, side (of the layer's own
+        map), pixels (of the resized map: ``x`` and two hexadecimal digits each), of the first
+        replica; the image itself in grey is the layer "picture" of epoch 0.
         ``history``: seed, epoch, loss (nats) and accuracy on training and test images; the
         training images are as many as there are test images, always the same.
         ``timings``: epoch, part, seconds, of all replicas together.
