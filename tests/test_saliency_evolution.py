@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from ibcore import models
-from ibcore.estimators import aura_matrix_entropy, spatial_information
+from ibcore.estimators import aura_matrix_entropy, shuffled_pixels, spatial_information
 from ibcore.experiments import saliency_evolution
 from ibcore.experiments.saliency_evolution import Config, device_name, load, run
 from ibcore.gradcam import degenerate, grad_cam, quantise
@@ -81,7 +81,13 @@ def test_tables(tables):
 
 @pytest.mark.parametrize(("name", "purpose"), [("resample", "probe 0"), ("fixed", "probe")])
 def test_entropy_by_hand(tables, name, purpose):
-    maps, constant = by_hand(4, probe(4, purpose))
+    images = probe(4, purpose)
+    maps, constant = by_hand(4, images)
+    rng = np.random.default_rng(derived_seed(4, "shuffle 0"))
+    shuffled = {
+        layer: quantise(shuffled_pixels(found, rng=rng), size=32)
+        for layer, found in grad_cam(untrained(4), images, LAYERS).items()
+    }
     rows = tables["entropy"].query("seed == 4 and epoch == 0 and probe == @name")
     for row in rows.itertuples():
         kept = ~constant[row.layer]
@@ -94,7 +100,8 @@ def test_entropy_by_hand(tables, name, purpose):
         assert row.entropy == pytest.approx(values.mean())
         if len(values) > 1:
             assert row.deviation == pytest.approx(values.std(ddof=1))
-        assert row.baseline > row.entropy
+        baselines = aura_matrix_entropy(shuffled[row.layer]).numpy()[kept]
+        assert row.baseline == pytest.approx(baselines.mean())
 
 
 def test_the_last_layer_has_one_pixel_and_is_degenerate(tables):

@@ -160,11 +160,11 @@ class SaliencyRecorder(Callback):
             network = replicas.network(index)
             for number, probe in enumerate(self._config.probes):
                 started = self._now()
-                maps, constant = self._probe(epoch, seed, probe, network)
+                found = self._probe(epoch, seed, probe, network)
                 measured = self._now()
                 seconds[f"entropy, {probe}"] += measured - started
                 if number == 0:
-                    self._information(epoch, seed, maps, constant)
+                    self._information(epoch, seed, *found)
                     seconds["information"] += self._now() - measured
             if index == 0:
                 self._keep_maps(epoch, seed, network)
@@ -173,25 +173,33 @@ class SaliencyRecorder(Callback):
         ]
         self._ended = self._now()
 
-    def _maps(self, network, rows) -> tuple[torch.Tensor, torch.Tensor]:
-        """Maps (layers, n, height, width) as bytes, and which of them are constant (layers, n)."""
+    def _maps(self, network, rows, rng=None) -> tuple[torch.Tensor, ...]:
+        """Maps (layers, n, height, width) as bytes, and which of them are constant (layers, n).
+
+        With ``rng`` also the maps after shuffling the pixels at the layer's own size: what has the
+        same resolution and knows nothing of the image.
+        """
         images = self._inputs[rows.to(self._inputs.device)]
-        found = grad_cam(network, images, self._layers)
-        self._sides = [map_.shape[1] for map_ in found.values()]
+        found = list(grad_cam(network, images, self._layers).values())
+        self._sides = [map_.shape[1] for map_ in found]
+        constant = torch.stack([degenerate(map_) for map_ in found])
+        both = [found] if rng is None else [found, [shuffled_pixels(m, rng=rng) for m in found]]
         size = tuple(images.shape[2:])
-        maps = torch.stack([quantise(map_, size=size) for map_ in found.values()])
-        return maps, torch.stack([degenerate(map_) for map_ in found.values()])
+        return *(torch.stack([quantise(m, size=size) for m in maps]) for maps in both), constant
 
     def _probe(self, epoch, seed, probe, network):
-        """Rows of the entropies of one probe; its maps and which of them are constant."""
+        """Rows of the entropies of one probe; what ``_maps`` gave."""
         config = self._config
         purpose = "probe" if probe == "fixed" else f"probe {epoch}"
         rows = _chosen(seed, purpose, self._n_train, config.images)
-        maps, constant = self._maps(network, rows)
-        flat = maps.flatten(0, 1)
-        shuffled = shuffled_pixels(flat, rng=derived_seed(seed, f"shuffle {epoch}"))
-        values = [aura_matrix_entropy(each).view(constant.shape) for each in (flat, shuffled)]
-        values, baselines = (value.masked_fill(constant, torch.nan) for value in values)
+        rng = np.random.default_rng(derived_seed(seed, f"shuffle {epoch}"))
+        maps, shuffled, constant = self._maps(network, rows, rng)
+        values, baselines = (
+            aura_matrix_entropy(each.flatten(0, 1))
+            .view(constant.shape)
+            .masked_fill(constant, torch.nan)
+            for each in (maps, shuffled)
+        )
         statistics = zip(
             values.nanmean(1).tolist(),
             _deviation(values).tolist(),
@@ -216,22 +224,21 @@ class SaliencyRecorder(Callback):
                     "n": config.images,
                 }
             )
-        return maps, constant
+        return maps, shuffled, constant
 
-    def _information(self, epoch, seed, maps, constant):
+    def _information(self, epoch, seed, maps, shuffled, constant):
         """Rows of I(first; layer) and I(layer; last); maps (layers, n, h, w)."""
         last = max(number for number, side in enumerate(self._sides) if side > 1)
         ends = {"XT": 0, "TY": last}
         numbers = [self._numbers[layer] for layer in self._informed]
         for options in self._config.information:
-            coarse = maps // (LEVELS // options["levels"])
-            inner = coarse[numbers].flatten(0, 1)
-            shuffled = shuffled_pixels(inner, rng=derived_seed(seed, f"shuffle {epoch}"))
+            step = LEVELS // options["levels"]
+            inner, null = (each[numbers].flatten(0, 1) // step for each in (maps, shuffled))
             found = {}
             for name, end in ends.items():
-                other = coarse[end].repeat(len(numbers), 1, 1)
+                other = maps[end].repeat(len(numbers), 1, 1) // step
                 left_out = constant[numbers] | constant[end]
-                for column, compared in ((f"I_{name}", inner), (f"baseline_{name}", shuffled)):
+                for column, compared in ((f"I_{name}", inner), (f"baseline_{name}", null)):
                     values = spatial_information(other, compared, **options).view(left_out.shape)
                     found[column] = values.masked_fill(left_out, torch.nan).nanmean(1).tolist()
                 found[f"n_{name}"] = (~left_out).sum(1).tolist()
@@ -317,11 +324,11 @@ def run(
     dict of DataFrame
         ``entropy``: seed, epoch, probe, layer, layer_index, entropy (mean over the maps that are
         not constant), deviation (standard deviation over them), baseline (mean after shuffling the
-        pixels), degenerate (number of constant maps), n.
+        pixels at the layer's own size), degenerate (number of constant maps), n.
         ``information``: seed, epoch, layer, layer_index, levels, reading, last_layer, I_XT and I_TY
         (between the layer's map and that of the first layer, and of the last one with more than
         one pixel; missing if no pair is left), baseline_XT and baseline_TY (after shuffling the
-        pixels of the layer's map), n_XT and n_TY (pairs without a constant map).
+        pixels of the layer's map at its own size), n_XT and n_TY (pairs without a constant map).
         ``maps``: seed, epoch, row (of the image), layer, layer_index, side (of the layer's own
         map), pixels (of the resized map: ``x`` and two hexadecimal digits each), of the first
         replica; the image itself in grey is the layer "picture" of epoch 0.
