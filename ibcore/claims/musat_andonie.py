@@ -46,15 +46,18 @@ def _early_slopes(information: pd.DataFrame, column: str) -> pd.Series:
 def ma_1(information: pd.DataFrame) -> Verdict:
     """Both coordinates rise over the first epochs, and neither falls afterwards.
 
-    ``information`` has the columns ``run, seed, epoch, layer, layer_index, I_XT, I_TY``, of one
-    reading.
+    ``information`` has the columns ``run, seed, epoch, layer, layer_index, reading, levels, I_XT,
+    I_TY``. Raises ValueError if it mixes readings or numbers of levels.
     """
-    information = information.dropna(subset=["I_XT", "I_TY"])
-    information = information.assign(set="train", estimator="spatial")
+    readings = information[["reading", "levels"]].drop_duplicates()
+    if len(readings) != 1:
+        raise ValueError(f"one reading is decided at a time, got {readings.values.tolist()}")
+    known = information.dropna(subset=["I_XT", "I_TY"])
+    known = known.assign(set="train", estimator="spatial")
     parts, texts = [], []
     for column, name in (("I_XT", "I(X;T)"), ("I_TY", "I(T;Y)")):
-        slopes = _early_slopes(information, column)
-        curves = phases(information.assign(I_XT=information[column]))
+        slopes = _early_slopes(known, column)
+        curves = phases(known.assign(I_XT=known[column]))
         excess = per_seed(curves, "drop") - per_seed(curves, "band")
         rises, stays = above(slopes), below(excess)
         parts += [rises, stays]
@@ -62,7 +65,8 @@ def ma_1(information: pd.DataFrame) -> Verdict:
             f"{name}: slope over the first {FIRST_EPOCHS} epochs {interval(slopes):.3f} per epoch "
             f"({rises}), then drop minus noise band {interval(excess):.3f} (no fall: {stays})"
         )
-    return Verdict("MA-1", all_of(parts), "; ".join(texts), count_seeds(information))
+    how = f"{readings['reading'].iloc[0]} reading, {readings['levels'].iloc[0]} levels: "
+    return Verdict("MA-1", all_of(parts), how + "; ".join(texts), count_seeds(known))
 
 
 def ma_2(fits: pd.DataFrame) -> Verdict:
