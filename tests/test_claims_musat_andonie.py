@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from ibcore import claims
-from ibcore.claims import CONTRADICTED, INCONCLUSIVE, SUPPORTED
+from ibcore.claims import CONTRADICTED, INCONCLUSIVE, SUPPORTED, UNINFORMATIVE
 
 EPOCHS = np.arange(21)
 
@@ -127,7 +127,8 @@ def test_curves_without_values_are_left_out():
 def information(curves_x, curves_y, **options):
     x = table(curves_x, value="I_XT", **options)
     y = table(curves_y, value="I_TY", **options)
-    return x.assign(I_TY=y["I_TY"], reading="raw", levels=256)
+    null = {"baseline_XT": 1.0, "baseline_TY": 1.0}
+    return x.assign(I_TY=y["I_TY"], reading="raw", levels=256, **null)
 
 
 def up(epoch):
@@ -156,6 +157,16 @@ def test_ma_1(x, y, verdict):
     found = claims.ma_1(information({"a": x}, {"a": y}))
     assert (found.verdict, found.seeds) == (verdict, 3)
     assert found.statistic.startswith("raw reading, 256 levels: I(X;T): slope over the first 5")
+
+
+@pytest.mark.parametrize(
+    ("x", "verdict"), [(up, UNINFORMATIVE), (flat, UNINFORMATIVE), (down, CONTRADICTED)]
+)
+def test_ma_1_is_uninformative_where_shuffled_maps_give_as_much(x, verdict):
+    rows = information({"a": x}, {"a": up})
+    found = claims.ma_1(rows.assign(baseline_XT=rows["I_XT"] + 0.01))
+    assert found.verdict == verdict
+    assert "beyond shuffled maps -0.010 [-0.010, -0.010]" in found.statistic
 
 
 def test_the_slope_of_ma_1_is_that_of_the_first_five_epochs():

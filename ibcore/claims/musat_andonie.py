@@ -8,6 +8,7 @@ from ibcore.claims.intervals import (
     CONTRADICTED,
     INCONCLUSIVE,
     SUPPORTED,
+    UNINFORMATIVE,
     above,
     all_of,
     below,
@@ -47,15 +48,20 @@ def ma_1(information: pd.DataFrame) -> Verdict:
     """Both coordinates rise over the first epochs, and neither falls afterwards.
 
     ``information`` has the columns ``run, seed, epoch, layer, layer_index, reading, levels, I_XT,
-    I_TY``. Raises ValueError if it mixes readings or numbers of levels.
+    I_TY, baseline_XT, baseline_TY``. Where an estimate is not larger than that for shuffled maps,
+    it shows the estimator and not the network: the claim is uninformative unless contradicted.
+    Raises ValueError if the table mixes readings or numbers of levels.
     """
     readings = information[["reading", "levels"]].drop_duplicates()
     if len(readings) != 1:
         raise ValueError(f"one reading is decided at a time, got {readings.values.tolist()}")
     known = information.dropna(subset=["I_XT", "I_TY"])
     known = known.assign(set="train", estimator="spatial")
-    parts, texts = [], []
+    parts, seen, texts = [], [], []
     for column, name in (("I_XT", "I(X;T)"), ("I_TY", "I(T;Y)")):
+        baseline = known[column.replace("I_", "baseline_")]
+        beyond = per_seed(known.assign(beyond=known[column] - baseline), "beyond")
+        seen.append(above(beyond) == SUPPORTED)
         slopes = _early_slopes(known, column)
         curves = phases(known.assign(I_XT=known[column]))
         excess = per_seed(curves, "drop") - per_seed(curves, "band")
@@ -63,10 +69,14 @@ def ma_1(information: pd.DataFrame) -> Verdict:
         parts += [rises, stays]
         texts.append(
             f"{name}: slope over the first {FIRST_EPOCHS} epochs {interval(slopes):.3f} per epoch "
-            f"({rises}), then drop minus noise band {interval(excess):.3f} (no fall: {stays})"
+            f"({rises}), then drop minus noise band {interval(excess):.3f} (no fall: {stays}), "
+            f"beyond shuffled maps {interval(beyond):.3f}"
         )
+    verdict = all_of(parts)
+    if verdict != CONTRADICTED and not all(seen):
+        verdict = UNINFORMATIVE
     how = f"{readings['reading'].iloc[0]} reading, {readings['levels'].iloc[0]} levels: "
-    return Verdict("MA-1", all_of(parts), how + "; ".join(texts), count_seeds(known))
+    return Verdict("MA-1", verdict, how + "; ".join(texts), count_seeds(known))
 
 
 def ma_2(fits: pd.DataFrame) -> Verdict:
