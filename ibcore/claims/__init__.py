@@ -21,6 +21,7 @@ from ibcore.claims.curves import (
     SATURATION,
     beyond_null,
     compression,
+    early_stopping,
     epochs_to_level,
     falls,
     noise_band,
@@ -31,6 +32,13 @@ from ibcore.claims.curves import (
     two_phases,
     upper_layers,
     with_bounds,
+)
+from ibcore.claims.dong_hisham import (
+    both_coordinates,
+    dh_1,
+    dh_2,
+    dh_3,
+    trends,
 )
 from ibcore.claims.intervals import (
     CONTRADICTED,
@@ -123,6 +131,7 @@ __all__ = [
     "below",
     "beside_published",
     "beyond_null",
+    "both_coordinates",
     "by_unit",
     "collect",
     "compression",
@@ -130,6 +139,10 @@ __all__ = [
     "curve_correlations",
     "depth_correlations",
     "depth_steps",
+    "dh_1",
+    "dh_2",
+    "dh_3",
+    "early_stopping",
     "entropy_intervals",
     "epochs_to_level",
     "exceptions",
@@ -170,6 +183,7 @@ __all__ = [
     "szt_2",
     "szt_3",
     "szt_4",
+    "trends",
     "two_phases",
     "upper_layers",
     "verdict_table",
