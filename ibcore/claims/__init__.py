@@ -40,6 +40,15 @@ from ibcore.claims.dong_hisham import (
     dh_3,
     trends,
 )
+from ibcore.claims.freezing import (
+    best_accuracy,
+    frozen_sets,
+    gains,
+    ma_5,
+    ma_6,
+    ma_7,
+    time_ratios,
+)
 from ibcore.claims.intervals import (
     CONTRADICTED,
     INCONCLUSIVE,
@@ -50,6 +59,12 @@ from ibcore.claims.intervals import (
     all_of,
     below,
     interval,
+)
+from ibcore.claims.layer_removal import (
+    LOSS,
+    mt_3,
+    mt_4,
+    mt_5,
 )
 from ibcore.claims.li_liu import (
     SETTLED,
@@ -115,6 +130,7 @@ __all__ = [
     "ENTROPY_FLOOR",
     "INCONCLUSIVE",
     "LEVEL_SHARE",
+    "LOSS",
     "MEETS",
     "NOISE_FLOOR",
     "OVERFITTING",
@@ -130,6 +146,7 @@ __all__ = [
     "all_of",
     "below",
     "beside_published",
+    "best_accuracy",
     "beyond_null",
     "both_coordinates",
     "by_unit",
@@ -147,6 +164,8 @@ __all__ = [
     "epochs_to_level",
     "exceptions",
     "falls",
+    "frozen_sets",
+    "gains",
     "interval",
     "judged_layers",
     "ll_1",
@@ -160,9 +179,15 @@ __all__ = [
     "ma_2",
     "ma_3",
     "ma_4",
+    "ma_5",
+    "ma_6",
+    "ma_7",
     "ma_8",
     "mt_1",
     "mt_2",
+    "mt_3",
+    "mt_4",
+    "mt_5",
     "noise_band",
     "pd_1",
     "pd_2",
@@ -183,6 +208,7 @@ __all__ = [
     "szt_2",
     "szt_3",
     "szt_4",
+    "time_ratios",
     "trends",
     "two_phases",
     "upper_layers",
