@@ -162,8 +162,8 @@ chapter.figure("networks", figure, f"Information planes of four networks, raw re
 #
 # The claim is the document's and is decided in its own, literal reading; the raw one stands beside
 # it. "Rise" is the slope over the first five epochs, "compression" a drop from the peak of the
-# smoothed curve by more than the noise band. Where shuffled maps carry as much, the claim cannot be
-# judged: "uninformative".
+# smoothed curve by more than the noise band. A curve that falls contradicts the claim, whatever the
+# curve measures; otherwise, where shuffled maps carry as much, it is uninformative.
 
 # %% tags=["nbval-check-output"]
 by_reading = dict(list(vgg.groupby(["reading", "levels"], sort=False)))

@@ -50,6 +50,12 @@ chapter = Chapter("12_superization_continuation", profile, seed)
 configs = chapter.configs(saliency_evolution.Config)
 pd.DataFrame({name: vars(config) for name, config in configs.items()})
 
+# %% [markdown]
+# ## Training and measuring
+#
+# After every epoch for other training images (*resample*, as the document does) and for always the
+# same ones (*fixed*).
+
 # %% tags=["nbval-ignore-output"]
 runs = sweep.run(saliency_evolution, configs, seed=seed)
 chapter.data_from(runs)
