@@ -296,6 +296,8 @@ def planes_and_training(
             row[0].set_yscale("symlog", linthresh=1)
             row[0].yaxis.set_major_formatter(lambda loss, _: f"{loss:g}")
             row[0].set_ylim(bottom=0)
+            highest = row[0].get_ylim()[1]
+            row[0].set_yticks([0, 0.5, *(loss for loss in (1, 3, 10, 30, 100) if loss <= highest)])
     epoch_colourbar(figure, points, list(axes.flat))
     return figure
 
@@ -716,7 +718,7 @@ def answer_matrix(table: pd.DataFrame, *, rows: Sequence[str], columns: str) -> 
     table : DataFrame
         As ``ibcore.claims.falls`` gives it: ``falls`` and ``drop`` beside the columns named here.
     rows : sequence of str
-        Columns that label a row.
+        Columns that label a row; a line separates rows that differ in the first of them.
     columns : str
         Column whose values become columns.
     """
@@ -729,7 +731,11 @@ def answer_matrix(table: pd.DataFrame, *, rows: Sequence[str], columns: str) -> 
         colour = ANSWERS.get(row["falls"], "white")
         ax.add_patch(plt.Rectangle((x - 0.48, y - 0.46), 0.96, 0.92, color=colour))
         text = f"{row['drop']:.2f}" if row["falls"] in ANSWERS else "saturated"
-        ax.text(x, y, text, ha="center", va="center", fontsize=7)
+        ink = "white" if row["falls"] == "yes" else "black"
+        ax.text(x, y, text, ha="center", va="center", fontsize=7, color=ink)
+    for y in range(1, len(labels)):
+        if labels[y][0] != labels[y - 1][0]:
+            ax.axhline(y - 0.5, color="0.2", linewidth=0.8)
     ax.set(xlim=(-0.5, len(names) - 0.5), ylim=(len(labels) - 0.5, -0.5))
     ax.set_xticks(range(len(names)), names, rotation=30, ha="left")
     ax.xaxis.tick_top()
