@@ -296,6 +296,8 @@ def planes_and_training(
             row[0].set_yscale("symlog", linthresh=1)
             row[0].yaxis.set_major_formatter(lambda loss, _: f"{loss:g}")
             row[0].set_ylim(bottom=0)
+            highest = row[0].get_ylim()[1]
+            row[0].set_yticks([0, 0.5, *(loss for loss in (1, 3, 10, 30, 100) if loss <= highest)])
     epoch_colourbar(figure, points, list(axes.flat))
     return figure
 
@@ -716,7 +718,7 @@ def answer_matrix(table: pd.DataFrame, *, rows: Sequence[str], columns: str) -> 
     table : DataFrame
         As ``ibcore.claims.falls`` gives it: ``falls`` and ``drop`` beside the columns named here.
     rows : sequence of str
-        Columns that label a row.
+        Columns that label a row; a line separates rows that differ in the first of them.
     columns : str
         Column whose values become columns.
     """
@@ -729,7 +731,11 @@ def answer_matrix(table: pd.DataFrame, *, rows: Sequence[str], columns: str) -> 
         colour = ANSWERS.get(row["falls"], "white")
         ax.add_patch(plt.Rectangle((x - 0.48, y - 0.46), 0.96, 0.92, color=colour))
         text = f"{row['drop']:.2f}" if row["falls"] in ANSWERS else "saturated"
-        ax.text(x, y, text, ha="center", va="center", fontsize=7)
+        ink = "white" if row["falls"] == "yes" else "black"
+        ax.text(x, y, text, ha="center", va="center", fontsize=7, color=ink)
+    for y in range(1, len(labels)):
+        if labels[y][0] != labels[y - 1][0]:
+            ax.axhline(y - 0.5, color="0.2", linewidth=0.8)
     ax.set(xlim=(-0.5, len(names) - 0.5), ylim=(len(labels) - 0.5, -0.5))
     ax.set_xticks(range(len(names)), names, rotation=30, ha="left")
     ax.xaxis.tick_top()
@@ -852,6 +858,44 @@ def entropy_through_depth(
         ax.set_ylim(0, 1)
         ax.set(ylabel="aura matrix entropy (no unit)", title=network)
         ax.legend(fontsize=7)
+    return figure
+
+
+def entropy_by_layer(table: pd.DataFrame, fits: pd.DataFrame, *, columns: int = 8) -> Figure:
+    """Spatial entropy through training: a panel per layer, a line per seed, its fit dotted.
+
+    Titles say in how many seeds the layer follows the two phases. Each panel has its own scale.
+
+    Parameters
+    ----------
+    table : DataFrame
+        ``seed, epoch, layer, entropy`` of one run.
+    fits : DataFrame
+        Of that run, as ``ibcore.claims.two_phases`` gives them; layers without a fit are left out.
+    columns : int
+        Panels in a row.
+    """
+    fits = fits.sort_values("layer_index")
+    layers = list(dict.fromkeys(fits["layer"]))
+    rows = -(-len(layers) // columns)
+    figure, axes = grid(columns, rows=rows, width=1.7, height=1.5)
+    for ax in axes.flat[len(layers) :]:
+        ax.set_visible(False)
+    seeds = sorted(fits["seed"].unique())
+    colours = dict(zip(seeds, sns.color_palette("colorblind", len(seeds)), strict=True))
+    for ax, layer in zip(axes.flat, layers, strict=False):
+        chosen = fits[fits["layer"] == layer]
+        for fit in chosen.itertuples():
+            curve = table[(table["layer"] == layer) & (table["seed"] == fit.seed)]
+            curve = curve.sort_values("epoch")
+            ends = curve["epoch"].min(), fit.bend, curve["epoch"].max()
+            colour = colours[fit.seed]
+            ax.plot(curve["epoch"], curve["entropy"], color=colour, linewidth=0.9)
+            ax.plot(ends, (fit.start, fit.level, fit.level), color=colour, ls=":", lw=1.3)
+        ax.set_title(f"{layer}: {chosen['follows'].sum()} of {len(chosen)}", fontsize=7)
+        ax.tick_params(labelsize=7)
+    figure.supxlabel("epoch (0 = initialisation)", fontsize=9)
+    figure.supylabel("aura matrix entropy (no unit)", fontsize=9)
     return figure
 
 
