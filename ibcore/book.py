@@ -95,8 +95,10 @@ def verdict_table(table: pd.DataFrame, *, root: str = "", rules: bool = False) -
     figures = _figures()
     head = "".join(f"<th>{name}</th>" for name in COLUMNS)
     parts = [f"<table class='verdicts'><thead><tr>{head}</tr></thead><tbody>"]
-    for row in table.itertuples():
+    for row, again in zip(table.itertuples(), table.duplicated("claim"), strict=True):
         cells = _cells(row, figures, root)
+        if again:
+            cells |= {"claim": f"<b>{row.claim}</b>", "source": ""}
         parts.append("<tr>")
         parts += [f"<td data-label='{c}'>{cells[c]}</td>" for c in COLUMNS]
         parts.append("</tr>")
