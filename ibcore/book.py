@@ -75,7 +75,7 @@ def _cells(row, figures, root: str) -> dict[str, str]:
         "claim": f"<b>{row.claim}</b> <span class='statement'>{escaped['statement']}</span>",
         "source": f"{escaped['source']}, {escaped['where']}",
         "verdict": f"<span class='verdict {kind}'>{escaped['verdict']}</span>",
-        "statistic": escaped["statistic"] + (f"; {row.seeds:.0f} seeds" if row.seeds else ""),
+        "statistic": escaped["statistic"] + (f"; seeds: {row.seeds:.0f}" if row.seeds else ""),
         "figure": ", ".join(links),
     }
 

@@ -138,9 +138,9 @@ def test_a_verdict_says_what_it_rests_on(site, pages):
     found = rows(pages[site / "index.html"])
     assert found["SZT-1"]["verdict"].text == "supported"
     assert found["SZT-1"]["profile"].text == "paper"
-    assert found["SZT-1"]["statistic"].text == "drop 1; 10 seeds"
+    assert found["SZT-1"]["statistic"].text == "drop 1; seeds: 10"
     assert found["SZT-2"]["verdict"].text.endswith("(stand-in data)")
-    assert found["SZT-2"]["statistic"].text == f"{LONG}; 3 seeds"
+    assert found["SZT-2"]["statistic"].text == f"{LONG}; seeds: 3"
     assert found["SZT-2"]["data"].text == "digits"
     links = [link["href"] for link in found["SZT-2"]["figure"].find_all("a")]
     assert links == ["figures/smoke/01_szt_saxe/planes.png", "notebooks/01_szt_saxe.html"]
