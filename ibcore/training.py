@@ -31,16 +31,24 @@ class Replicas:
     Parameters
     ----------
     models : sequence of torch.nn.Module
-        One network per seed. If their class says ``stackable = True`` the weights are stacked
-        along a new first dimension, otherwise the networks are kept as they are.
+        One network per seed.
     device : str or torch.device
+    stacked : bool, optional
+        Stack the weights along a new first dimension, or keep the networks as they are. By default
+        networks whose class says ``stackable = True`` are stacked, and on a GPU, which they leave
+        idle, all without buffers and with fewer than a million weights.
     """
 
-    def __init__(self, models: Sequence[nn.Module], device="cpu"):
+    def __init__(self, models: Sequence[nn.Module], device="cpu", *, stacked: bool | None = None):
         if not models:
             raise ValueError("at least one model is needed, got none")
         self.device = torch.device(device)
-        self.stacked = all(getattr(model, "stackable", False) for model in models)
+        self._batched = all(getattr(model, "stackable", False) for model in models)
+        if stacked is None:
+            weights = sum(parameter.numel() for parameter in models[0].parameters())
+            small = weights < 1_000_000 and not list(models[0].buffers())
+            stacked = self._batched or (self.device.type == "cuda" and small)
+        self.stacked = stacked
         self._models = [model.to(self.device) for model in models]
         if self.stacked:
             if len({str(model) for model in self._models}) > 1:
@@ -68,7 +76,7 @@ class Replicas:
         (replicas,) in nats, on the device.
         """
         if self.stacked:
-            logits = torch.func.functional_call(self._skeleton, self._parameters, (inputs,))
+            logits = self._logits(inputs)
             losses = functional.cross_entropy(
                 logits.flatten(0, 1), labels.flatten(), reduction="none"
             )
@@ -81,6 +89,16 @@ class Replicas:
             loss.backward()
             losses.append(loss.detach())
         return torch.stack(losses)
+
+    def _logits(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Logits (replicas, batch, classes) of stacked networks."""
+
+        def call(parameters, batch):
+            return torch.func.functional_call(self._skeleton, parameters, (batch,))
+
+        if self._batched:
+            return call(self._parameters, inputs)
+        return torch.vmap(call, randomness="different")(self._parameters, inputs)
 
     def network(self, index: int) -> nn.Module:
         """Replica ``index`` as an ordinary network with its present weights."""

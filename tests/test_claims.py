@@ -624,6 +624,33 @@ def test_ll_7(accuracy, epoch_of, verdict):
     assert (found.claim, found.verdict, found.seeds) == ("LL-7", verdict, 4)
 
 
+def test_falls_says_yes_no_open_or_cannot_tell():
+    table = pd.DataFrame(
+        [
+            (layer, seed, drop + 0.001 * seed + (-1.0) ** seed * (layer == "c"), 0.1, layer == "d")
+            for layer, drop in zip("abcd", (1.0, 0.0, 0.1, 0.0), strict=True)
+            for seed in range(4)
+        ],
+        columns=["layer", "seed", "drop", "band", "saturated"],
+    )
+    found = claims.falls(table.assign(view="whole"), by=["view", "layer"])
+    assert found["falls"].tolist() == ["yes", "no", "open", "cannot tell (saturated)"]
+    assert found["drop"].tolist()[:2] == pytest.approx([1.0015, 0.0015])
+    assert list(found) == ["view", "layer", "drop", "low", "high", "band", "falls"]
+
+
+def test_beyond_null_is_paired_and_takes_the_last_epoch():
+    rows = [("a", seed, epoch, 10.0 * seed + epoch) for seed in range(3) for epoch in (0, 5)]
+    real = pd.DataFrame(rows, columns=["layer", "seed", "epoch", "I_TY"])
+    null = real.assign(I_TY=real["I_TY"] - 0.5 * (real["epoch"] == 5)).sample(
+        frac=1, random_state=0
+    )
+    (found,) = claims.beyond_null(real, null, by=["layer"]).to_dict("records")
+    assert found == pytest.approx(
+        {"layer": "a", "I_TY": 15, "null": 14.5, "difference": 0.5, "low": 0.5, "high": 0.5}
+    )
+
+
 SIZES = (3, 5, 7)
 
 

@@ -211,6 +211,25 @@ def test_permuted_labels_are_the_same_labels_elsewhere(monkeypatch):
     assert np.array_equal(before, plain)
 
 
+def test_permuted_labels_stay_in_their_part(monkeypatch):
+    null = captured(monkeypatch, change(DIGITS, permute_labels=True), 0)["labels"].numpy()
+    plain = load(DIGITS).Y
+    for part in (slice(60), slice(60, None)):
+        assert np.bincount(null[part], minlength=10).tolist() == (
+            np.bincount(plain[part], minlength=10).tolist()
+        )
+        assert (null[part] != plain[part]).any()
+
+
+def test_samples_have_bounds_of_their_own():
+    few = ({**BINNING, "samples": 20}, {**BINNING, "samples": 20, "view": "filter"}, BINNING)
+    tables = run(change(DIGITS, estimators=few, epochs=0), 0)
+    bounds = tables["bounds"].set_index(["set", "n"])
+    assert bounds.index.tolist() == [("train", 20), ("train", 60), ("test", 20), ("test", 30)]
+    assert bounds.loc[("train", 20), "ceiling_X"] <= np.log2(20)
+    assert set(tables["measurements"]["n"]) == {20, 30, 60}
+
+
 def test_options_reach_the_training(monkeypatch, tmp_path):
     config = change(SZT, optimiser="sgd", momentum=0.5, batch_size=None)
     given = captured(monkeypatch, config)

@@ -527,3 +527,31 @@ def test_loss_falls_and_labels_are_learnt():
     replicas = fit(mlps(), inputs, labels, seeds=SEEDS, epochs=300, learning_rate=0.02)
     for i in range(3):
         assert (replicas.network(i)(inputs).argmax(1) == labels).float().mean() > 0.95
+
+
+def test_convolutions_stacked_are_convolutions_one_by_one():
+    """What a GPU does by default, here on the processor."""
+    generator = torch.Generator().manual_seed(0)
+    inputs = torch.randn(3, 5, 1, 12, 12, generator=generator)
+    labels = torch.randint(4, (3, 5), generator=generator)
+
+    def networks():
+        options = {"widths": (2, 3), "image": (1, 12, 12), "dense": (6,), "pool_after": 2}
+        return [models.build("cnn", seed=seed, num_classes=4, **options) for seed in range(3)]
+
+    alone, together = Replicas(networks()), Replicas(networks(), stacked=True)
+    assert (alone.stacked, together.stacked) == (False, True)
+    for _ in range(3):
+        for replicas in (alone, together):
+            steps = make_optimiser("sgd", replicas.parameters(), learning_rate=0.5)
+            steps.zero_grad()
+            losses = replicas.backward(inputs, labels)
+            steps.step()
+            replicas.losses = losses
+        torch.testing.assert_close(alone.losses, together.losses)
+    for index in range(3):
+        pairs = zip(
+            alone.network(index).parameters(), together.network(index).parameters(), strict=True
+        )
+        for one, other in pairs:
+            torch.testing.assert_close(one, other)

@@ -7,7 +7,14 @@ import pandas as pd
 from scipy import stats
 from scipy.ndimage import median_filter
 
-from ibcore.claims.intervals import Interval, above, interval
+from ibcore.claims.intervals import (
+    CONTRADICTED,
+    INCONCLUSIVE,
+    SUPPORTED,
+    Interval,
+    above,
+    interval,
+)
 
 SATURATION = 0.05
 """A layer that stays within this many bits of its ceiling is saturated."""
@@ -115,6 +122,44 @@ def compression(table: pd.DataFrame) -> tuple[str, Interval, float]:
     """
     excess = per_seed(table, "drop") - per_seed(table, "band")
     return above(excess), interval(per_seed(table, "drop")), float(table["band"].mean())
+
+
+def falls(table: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    """Whether I(X;T) falls, for every combination of the columns ``by``.
+
+    ``table`` holds ``phases`` with bounds. ``falls`` is *yes* or *no* where the 95% interval of the
+    drop minus the noise band says so, *open* otherwise, and *cannot tell* where every curve is
+    saturated.
+    """
+    words = {SUPPORTED: "yes", CONTRADICTED: "no", INCONCLUSIVE: "open"}
+    rows = []
+    for where, part in table.groupby(list(by), sort=False):
+        verdict, drop, band = compression(part)
+        word = "cannot tell (saturated)" if part["saturated"].all() else words[verdict]
+        rows.append((*where, drop.mean, drop.low, drop.high, band, word))
+    return pd.DataFrame(rows, columns=[*by, "drop", "low", "high", "band", "falls"])
+
+
+def beyond_null(table: pd.DataFrame, null: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    """Last I(T;Y) minus that of a null model trained on permuted labels, paired by seed.
+
+    Both tables are measurements of one set; the result has one row per combination of ``by``:
+    ``I_TY, null, difference, low, high`` (bits, 95% over seeds).
+    """
+    keys = [*by, "seed"]
+    ends = [part[part["epoch"] == part["epoch"].max()] for part in (table, null)]
+    both = pd.DataFrame(
+        {
+            name: end.groupby(keys, sort=False)["I_TY"].mean()
+            for name, end in zip(("I_TY", "null"), ends, strict=True)
+        }
+    )
+    rows = []
+    for where, part in both.groupby(list(by), sort=False):
+        found = interval(part["I_TY"] - part["null"])
+        means = part["I_TY"].mean(), part["null"].mean()
+        rows.append((*where, *means, found.mean, found.low, found.high))
+    return pd.DataFrame(rows, columns=[*by, "I_TY", "null", "difference", "low", "high"])
 
 
 def count_seeds(table: pd.DataFrame) -> int:

@@ -31,7 +31,7 @@ class Config:
         For a data set without parts: share of the samples that is trained on, drawn anew for
         every seed; the others are the test samples.
     permute_labels : bool
-        Null model: labels shuffled among the samples.
+        Null model: labels shuffled among the samples of each part, so that H(Y) stays.
     model : str
         Name for ``ibcore.models.build``.
     model_options : mapping
@@ -152,10 +152,13 @@ def _split(config: Config, n: int, seeds: list[int], n_train: int | None):
     return rows[:, :n_train], rows[:, n_train:]
 
 
-def _labels(config: Config, Y: np.ndarray, seed: int) -> torch.Tensor:
+def _labels(config: Config, dataset: Samples, seed: int) -> torch.Tensor:
+    Y = np.array(dataset.Y)
     if config.permute_labels:
-        Y = np.random.default_rng(derived_seed(seed, "labels")).permutation(Y)
-    return torch.from_numpy(np.ascontiguousarray(Y))
+        rng = np.random.default_rng(derived_seed(seed, "labels"))
+        for part in np.split(Y, [dataset.n_train or 0]):
+            rng.shuffle(part)
+    return torch.from_numpy(Y)
 
 
 def run(
@@ -199,7 +202,7 @@ def run(
     device = _device(config)
     seeds = list(range(seed, seed + config.replicas))
     inputs = torch.from_numpy(dataset.X).to(device)
-    labels = _labels(config, dataset.Y, seed).to(device)
+    labels = _labels(config, dataset, seed).to(device)
     train_rows, test_rows = _split(config, len(inputs), seeds, dataset.n_train)
     rows = {"all": torch.arange(len(inputs)), "train": train_rows, "test": test_rows}
     sets = {part: rows[part] for part in config.measured_sets}
