@@ -16,7 +16,8 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 LINES = (
     {"_torchvision", "seeds", "estimators"},
     {"models", "datasets"},
-    {"training", "gradcam", "pruning", "freezing"},
+    {"training", "gradcam"},
+    {"pruning", "freezing"},
     {"recording"},
     {"profiles", "results"},
     {"experiments"},

@@ -1,0 +1,1 @@
+"""Smaller networks: channels, layers and whole budgets removed by information, and physically."""
