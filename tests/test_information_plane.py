@@ -283,6 +283,18 @@ def test_load_reads_once_and_tells_settings_apart():
     assert load(SZT).fingerprint != load(change(SZT, n_train=199)).fingerprint
 
 
+def test_load_passes_the_options_of_the_data_on():
+    options = {"sample_rate": 2000, "n_fft": 256, "hop_length": 64, "bands": 8, "columns": 8}
+    small = {**options, "seconds": 1.0, "size": 8}
+    config = change(DIGITS, dataset="fma", n_train=8, n_test=4, dataset_options=small)
+    found = load(config)
+    assert found.X.shape == (12, 1, 8, 8)
+    assert found.label == "stand-in (simulated genres) for FMA-small"
+    assert load(change(config, dataset_options={**small, "size": 4})).X.shape == (12, 1, 4, 4)
+    with pytest.raises(ValueError, match="unknown option 'size' of mnist"):
+        load(change(DIGITS, dataset_options={"size": 8}))
+
+
 def test_load_passes_errors_on():
     with pytest.raises(ValueError, match="unknown split 'train' of szt"):
         load(change(SZT, train_fraction=None))

@@ -10,7 +10,10 @@ document has a module of its own with one function per claim (``szt_1``, ``ll_6`
 importable from here.
 """
 
-from ibcore.claims.agreement import agreement, curve_correlations
+from ibcore.claims.agreement import (
+    agreement,
+    curve_correlations,
+)
 from ibcore.claims.curves import (
     NOISE_FLOOR,
     SATURATION,
@@ -48,6 +51,28 @@ from ibcore.claims.li_liu import (
     ll_7,
     softmax_allowance,
 )
+from ibcore.claims.padova import (
+    CHANCE,
+    judged_layers,
+    pd_1,
+    pd_2,
+    pd_3,
+    pd_4,
+    pd_5,
+    pd_6,
+)
+from ibcore.claims.saliency import (
+    beside_published,
+    by_unit,
+    depth_correlations,
+    depth_steps,
+    entropy_intervals,
+    mt_1,
+    mt_2,
+    published_entropies,
+    reading_distances,
+    shuffled_baseline,
+)
 from ibcore.claims.szt import (
     OVERFITTING,
     szt_1,
@@ -63,6 +88,7 @@ from ibcore.claims.verdict import (
 )
 
 __all__ = [
+    "CHANCE",
     "CONTRADICTED",
     "INCONCLUSIVE",
     "NOISE_FLOOR",
@@ -77,13 +103,19 @@ __all__ = [
     "agreement",
     "all_of",
     "below",
+    "beside_published",
     "beyond_null",
+    "by_unit",
     "collect",
     "compression",
     "curve_correlations",
+    "depth_correlations",
+    "depth_steps",
+    "entropy_intervals",
     "epochs_to_level",
     "falls",
     "interval",
+    "judged_layers",
     "ll_1",
     "ll_2",
     "ll_3",
@@ -91,11 +123,22 @@ __all__ = [
     "ll_5",
     "ll_6",
     "ll_7",
+    "mt_1",
+    "mt_2",
     "noise_band",
+    "pd_1",
+    "pd_2",
+    "pd_3",
+    "pd_4",
+    "pd_5",
+    "pd_6",
     "per_seed",
     "phases",
     "published",
+    "published_entropies",
     "rank_correlation",
+    "reading_distances",
+    "shuffled_baseline",
     "smooth",
     "softmax_allowance",
     "szt_1",

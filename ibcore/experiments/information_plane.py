@@ -23,6 +23,8 @@ class Config:
     ----------
     dataset : str
         Name for ``ibcore.datasets.load``.
+    dataset_options : mapping
+        Further options of that data set.
     allow_standin : bool or "only"
         See ``ibcore.datasets.load``.
     n_train, n_test : int or None
@@ -68,6 +70,7 @@ class Config:
     n_test: int | None = None
     train_fraction: float | None = None
     permute_labels: bool = False
+    dataset_options: Mapping = dataclasses.field(default_factory=dict)
     allow_standin: bool | str = False
     threads: int = 1
     device: str = "cpu"
@@ -114,9 +117,17 @@ class Samples:
 
 
 @functools.lru_cache(maxsize=4)
-def load_parts(dataset: str, allow_standin, parts: tuple[tuple[str, int | None], ...]) -> Samples:
+def load_parts(
+    dataset: str,
+    allow_standin: bool | str,
+    parts: tuple[tuple[str, int | None], ...],
+    options: tuple[tuple[str, object], ...] = (),
+) -> Samples:
     """Parts (split, n) of a data set below each other."""
-    loaded = [datasets.load(dataset, part, n=n, allow_standin=allow_standin) for part, n in parts]
+    loaded = [
+        datasets.load(dataset, part, n=n, allow_standin=allow_standin, **dict(options))
+        for part, n in parts
+    ]
     first = loaded[0]
     return Samples(
         X=np.concatenate([part.X for part in loaded]),
@@ -136,7 +147,8 @@ def load(config: Config) -> Samples:
         parts = (("train", config.n_train), ("test", config.n_test))
     else:
         parts = (("all", config.n_train),)
-    return load_parts(config.dataset, config.allow_standin, parts)
+    options = tuple(sorted(config.dataset_options.items()))
+    return load_parts(config.dataset, config.allow_standin, parts, options)
 
 
 def _split(config: Config, n: int, seeds: list[int], n_train: int | None):
