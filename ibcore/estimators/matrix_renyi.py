@@ -12,7 +12,6 @@ from ._validation import as_classes, as_rows_for_distances, positive, to_tensor
 _SMALLEST_EXPONENT = -80.0
 _ASYMMETRY = 1e-6
 _ELEMENTS_PER_BLOCK = 1 << 18
-_FILTER_ELEMENTS_PER_BLOCK = 1 << 22
 
 
 def gram_matrix(T, *, kernel_width):
@@ -306,18 +305,19 @@ def renyi_information_per_filter(T, Y, *, kernel_width, alpha=1.01):
     n, filters = shape[:2]
     classes, sizes = as_classes(Y, n, device=rows.device)
     order = torch.argsort(classes, stable=True)
-    maps = rows.view(n, filters, -1)[order].transpose(0, 1)
-    step = max(1, _FILTER_ELEMENTS_PER_BLOCK // (n * max(n, maps.shape[2])))
+    maps = rows.view(n, filters, -1).transpose(0, 1)
     labels = _entropy_of_eigenvalues(sizes.double() / n, alpha)
     bounds = [0, *sizes.cumsum(0).tolist()]
     found = []
-    for some in maps.split(step):
-        some = some - some.mean(1, keepdim=True)
-        inner = some @ some.mT
-        norms = inner.diagonal(dim1=1, dim2=2)
-        squared = (norms[:, :, None] + norms[:, None] - 2 * inner).clamp_(min=0.0)
-        squared.diagonal(dim1=1, dim2=2).zero_()
-        kernel = _gaussian(squared, kernel_width).div_(n)
+    for some in maps.split(max(1, _ELEMENTS_PER_BLOCK // (n * max(n, maps.shape[2])))):
+        some = some[:, order]
+        some.sub_(some.mean(1, keepdim=True)).div_(math.sqrt(2) * kernel_width)
+        norms = some.square().sum(2)
+        exponents = torch.baddbmm(
+            norms[:, :, None] + norms[:, None], some, some.mT, beta=-1, alpha=2
+        )
+        exponents.diagonal(dim1=1, dim2=2).zero_()
+        kernel = exponents.clamp_(_SMALLEST_EXPONENT, 0.0).exp_()
         blocks = [kernel[:, low:high, low:high] for low, high in pairwise(bounds)]
         joint = _entropies_of_blocks(blocks, alpha)
         found.append(_entropies_of_blocks([kernel], alpha) + labels - joint)
@@ -442,9 +442,10 @@ def _entropy_of_blocks(blocks, alpha):
 
 
 def _entropies_of_blocks(blocks, alpha):
-    """The same for batches (m, k, k) of blocks of unit trace together: m entropies in bits."""
+    """The same for batches (m, k, k) of blocks with ones on their diagonals: m entropies."""
     if alpha == 2.0:
-        return -torch.log2(sum(block.square().sum((1, 2)) for block in blocks))
+        n = sum(block.shape[1] for block in blocks)
+        return -torch.log2(sum(block.square().sum((1, 2)) for block in blocks) / n**2)
     eigenvalues = torch.cat([torch.linalg.eigvalsh(block) for block in blocks], 1)
     return _entropies_of_eigenvalues(eigenvalues, alpha)
 
