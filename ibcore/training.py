@@ -222,7 +222,13 @@ class Checkpoint:
 
 
 def make_optimiser(
-    name: str, parameters, *, learning_rate: float, momentum: float = 0.0, weight_decay: float = 0.0
+    name: str,
+    parameters,
+    *,
+    learning_rate: float,
+    momentum: float = 0.0,
+    nesterov: bool = False,
+    weight_decay: float = 0.0,
 ) -> torch.optim.Optimizer:
     """``"adam"`` (with the 1e-7 that Keras adds to the root) or ``"sgd"``.
 
@@ -240,7 +246,7 @@ def make_optimiser(
     if name == "adam":
         return torch.optim.AdamW(parameters, eps=1e-7, **options)
     if name == "sgd":
-        return torch.optim.SGD(parameters, momentum=momentum, **options)
+        return torch.optim.SGD(parameters, momentum=momentum, nesterov=nesterov, **options)
     raise ValueError(f"unknown optimiser {name!r}; known: adam, sgd")
 
 
@@ -273,6 +279,9 @@ def fit(
     optimiser: str = "adam",
     learning_rate: float = 1e-3,
     momentum: float = 0.0,
+    nesterov: bool = False,
+    milestones: Sequence[int] = (),
+    augment: bool = False,
     l2: float | Sequence[float] = 0.0,
     weight_decay: float = 0.0,
     callbacks: Sequence[Callback] = (),
@@ -297,8 +306,12 @@ def fit(
     batch_size : int or None
         None takes all training rows in every step (full batch, in fixed order). The last batch of
         an epoch may be smaller.
-    optimiser, learning_rate, momentum, weight_decay
+    optimiser, learning_rate, momentum, nesterov, weight_decay
         See ``make_optimiser``.
+    milestones : sequence of int
+        Epochs after which the learning rate is divided by 10.
+    augment : bool
+        Shift and mirror every training image at random, see ``shifted_and_mirrored``.
     l2 : float or sequence of float
         Factor of the penalty that is added to the loss, for all networks or for each its own:
         factor * sum of squared weights, not halved, biases left out (see ``Replicas.penalise``).
@@ -331,6 +344,7 @@ def fit(
         replicas.parameters(),
         learning_rate=learning_rate,
         momentum=momentum,
+        nesterov=nesterov,
         weight_decay=weight_decay,
     )
     generators = [torch.Generator().manual_seed(derived_seed(seed, "order")) for seed in seeds]
@@ -357,7 +371,11 @@ def fit(
         for epoch in range(start, epochs + 1):
             if epoch > 0:
                 replicas.train()
-                _train_epoch(replicas, steps, inputs, labels, rows, generators, batch_size, factors)
+                for group in steps.param_groups:
+                    group["lr"] = learning_rate * 0.1 ** sum(epoch > m for m in milestones)
+                _train_epoch(
+                    replicas, steps, inputs, labels, rows, generators, batch_size, factors, augment
+                )
                 bar.update()
             for callback in callbacks:
                 callback.on_epoch(epoch, replicas)
@@ -387,7 +405,42 @@ def _penalties(l2, count: int) -> torch.Tensor:
     return factors if factors.any() else factors[:0]
 
 
-def _train_epoch(replicas, steps, inputs, labels, rows, generators, batch_size, factors):
+def shifted_and_mirrored(
+    images: torch.Tensor, generator: torch.Generator, *, reach: int = 4
+) -> torch.Tensor:
+    """Every image moved by up to ``reach`` pixels in both directions, and half of them mirrored.
+
+    Parameters
+    ----------
+    images : tensor (n, channels, h, w)
+    generator : torch.Generator
+        On the CPU, so that every device sees the same.
+    reach : int
+        Pixels that come in from outside are zero.
+
+    Returns
+    -------
+    tensor (n, channels, h, w)
+
+    Examples
+    --------
+    >>> images = torch.ones(2, 1, 2, 2)
+    >>> moved = shifted_and_mirrored(images, torch.Generator().manual_seed(0), reach=0)
+    >>> torch.equal(moved, images)
+    True
+    """
+    n, _, h, w = images.shape
+    padded = functional.pad(images, (reach,) * 4)
+    corners = torch.randint(2 * reach + 1, (2, n, 1), generator=generator)
+    mirrored = torch.randint(2, (n, 1), generator=generator).bool()
+    rows, columns = corners[0] + torch.arange(h), corners[1] + torch.arange(w)
+    columns = torch.where(mirrored, columns.flip(1), columns)
+    places = (torch.arange(n)[:, None, None], rows[:, :, None], columns[:, None, :])
+    chosen = padded.permute(0, 2, 3, 1)[tuple(index.to(images.device) for index in places)]
+    return chosen.permute(0, 3, 1, 2).contiguous()
+
+
+def _train_epoch(replicas, steps, inputs, labels, rows, generators, batch_size, factors, augment):
     n = rows.shape[1]
     order = rows
     if batch_size is not None and batch_size < n:
@@ -396,7 +449,11 @@ def _train_epoch(replicas, steps, inputs, labels, rows, generators, batch_size, 
     order = order.to(inputs.device)
     for batch in order.split(batch_size or n, dim=1):
         steps.zero_grad(set_to_none=True)
-        replicas.backward(inputs[batch], labels[batch])
+        samples = inputs[batch]
+        if augment:
+            moved = zip(samples, generators, strict=True)
+            samples = torch.stack([shifted_and_mirrored(*pair) for pair in moved])
+        replicas.backward(samples, labels[batch])
         if len(factors):
             replicas.penalise(factors)
         steps.step()
