@@ -732,3 +732,68 @@ def _side_axis(ax: Axes, part: pd.DataFrame) -> None:
     for place in first["layer_index"].iloc[1:]:
         ax.axvline(place - 0.5, color="0.9", linewidth=1, zorder=0)
     ax.set_xlabel("layer, from input to output (side of its map)")
+
+
+def pruned_accuracy(networks: pd.DataFrame) -> Figure:
+    """Accuracy after each round of pruning over what is left of the network, a line per score.
+
+    ``networks`` has the columns ``run, configuration, score, round, seed, parameters, accuracy``;
+    the rows with round 0 are the networks before pruning, drawn as a dotted line. One panel per run
+    and configuration; the band is the standard deviation over seeds.
+    """
+    before = networks[networks["round"] == 0].groupby("run")[["parameters", "accuracy"]].mean()
+    after = networks[networks["round"] > 0]
+    panels = list(after.groupby(["run", "configuration"], sort=False))
+    columns = min(3, len(panels))
+    figure, axes = grid(columns, rows=-(-len(panels) // columns), height=3.2)
+    scores = list(dict.fromkeys(after["score"]))
+    colours = dict(zip(scores, sns.color_palette("colorblind", len(scores)), strict=True))
+    for ax, ((run, configuration), part) in zip(axes.flat, panels, strict=False):
+        whole = before.loc[run]
+        ax.axhline(whole["accuracy"], color="0.4", linestyle=":", linewidth=1, label="unpruned")
+        for score, own in part.groupby("score", sort=False):
+            rounds = own.groupby("round")
+            left = 100 * rounds["parameters"].mean() / whole["parameters"]
+            mean, spread = rounds["accuracy"].mean(), rounds["accuracy"].std().fillna(0.0)
+            ax.plot(left, mean, color=colours[score], marker="o", markersize=4, label=score)
+            ax.fill_between(
+                left, mean - spread, mean + spread, color=colours[score], alpha=0.15, linewidth=0
+            )
+        ax.set_ylim(0, max(0.1, 1.15 * networks[networks["run"] == run]["accuracy"].max()))
+        ax.invert_xaxis()
+        ax.set(
+            xlabel="parameters left [%]", ylabel="test accuracy", title=f"{run}, {configuration}"
+        )
+        ax.legend(fontsize=7)
+    for ax in axes.flat[len(panels) :]:
+        ax.set_visible(False)
+    return figure
+
+
+def agreement_through_depth(table: pd.DataFrame) -> Figure:
+    """Rank correlation of pairs of scores in every layer, mean and spread over seeds.
+
+    ``table`` has the columns ``run, seed, layer_index, first, second, correlation``; one panel per
+    run, one line per pair.
+    """
+    runs = list(table.groupby("run", sort=False))
+    figure, axes = grid(len(runs), height=3.4)
+    for ax, (run, part) in zip(axes.flat, runs, strict=True):
+        pairs = list(part.groupby(["first", "second"], sort=False))
+        colours = sns.color_palette("colorblind", len(pairs))
+        for ((first, second), own), colour in zip(pairs, colours, strict=True):
+            layers = own.groupby("layer_index")["correlation"]
+            mean, spread = layers.mean(), layers.std().fillna(0.0)
+            ax.plot(mean.index, mean, color=colour, marker=".", label=f"{first}, {second}")
+            ax.fill_between(
+                mean.index, mean - spread, mean + spread, color=colour, alpha=0.15, linewidth=0
+            )
+        ax.axhline(0, color="0.4", linestyle=":", linewidth=1)
+        ax.set(
+            xlabel="convolution, from input to output",
+            ylabel="rank correlation (Spearman)",
+            title=run,
+            ylim=(-1.05, 1.05),
+        )
+        ax.legend(fontsize=6)
+    return figure
