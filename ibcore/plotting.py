@@ -484,6 +484,147 @@ def information_over_epochs(
     return figure
 
 
+def early_stopping(ax: Axes, table: pd.DataFrame, stops: pd.DataFrame) -> Axes:
+    """Stars in an information plane where training would have been stopped early.
+
+    Each star is a layer's mean over seeds, every seed at its own epoch.
+
+    Parameters
+    ----------
+    ax : Axes
+        With ``information_plane`` of the same table.
+    table : DataFrame
+        See ``information_plane``.
+    stops : DataFrame
+        ``seed, epoch`` of that run.
+    """
+    where = _mean_over_seeds(
+        table.merge(stops[["seed", "epoch"]]).assign(epoch=0), ["I_XT", "I_TY"]
+    )
+    ax.scatter(
+        where["I_XT"], where["I_TY"], marker="*", s=70, color="crimson", zorder=5, linewidth=0,
+        label="early stopping",
+    )  # fmt: skip
+    ax.legend(title="layer at the last epoch", fontsize=7, title_fontsize=7, loc="best")
+    return ax
+
+
+def learning_curves(
+    ax: Axes, history: pd.DataFrame, value: str, *, stops: pd.DataFrame, title: str = ""
+) -> Axes:
+    """Training and validation curve of one run, and the median epoch of early stopping (dotted).
+
+    Parameters
+    ----------
+    ax : Axes
+    history : DataFrame
+        ``seed, epoch, train_<value>, test_<value>``.
+    value : {"loss", "accuracy"}
+        The loss is shown on a scale that is logarithmic above 1 nat.
+    stops : DataFrame
+        ``seed, epoch``.
+    title : str
+    """
+    names = {f"train_{value}": "training", f"test_{value}": "validation"}
+    long = history.rename(columns=names).melt(["seed", "epoch"], [*names.values()], "on", value)
+    label = "loss (nats)" if value == "loss" else value
+    over_epochs(ax, long, value, hue="on", ylabel=label, title=title, label_ends=False)
+    ax.axvline(stops["epoch"].median(), color="crimson", linestyle=":", linewidth=1)
+    if value == "loss":
+        ax.set_yscale("symlog", linthresh=1)
+        ax.yaxis.set_major_formatter(lambda loss, _: f"{loss:g}")
+        ax.set_ylim(bottom=0)
+    return ax
+
+
+def planes_with_learning(
+    table: pd.DataFrame, bounds: pd.DataFrame, history: pd.DataFrame, stops: pd.DataFrame
+) -> Figure:
+    """A row per run: its information plane with early stopping, its loss and its accuracy.
+
+    ``table``, ``bounds`` and ``history`` are as the experiment gives them, with the column
+    ``run``; ``stops`` has ``run, seed, epoch``.
+    """
+    runs = list(dict.fromkeys(table["run"]))
+    figure, axes = grid(3, rows=len(runs), height=3)
+    last = int(table["epoch"].max())
+    for (plane, *others), run in zip(axes, runs, strict=True):
+        part, limits = table[table["run"] == run], bounds[bounds["run"] == run].iloc[0]
+        chosen = stops[stops["run"] == run]
+        points = information_plane(
+            plane,
+            part,
+            ceiling_X=limits["ceiling_X"],
+            ceiling_Y=limits["ceiling_Y"],
+            last_epoch=last,
+            title=run,
+        )
+        early_stopping(plane, part, chosen)
+        for ax, value in zip(others, ("loss", "accuracy"), strict=True):
+            learning_curves(ax, history[history["run"] == run], value, stops=chosen, title=run)
+    epoch_colourbar(figure, points, list(axes.flat))
+    return figure
+
+
+def places(ax: Axes, X: np.ndarray, Y: np.ndarray, classes: Sequence[str], *, title="") -> Axes:
+    """Where the samples lie: longitude and latitude are the first two features."""
+    for number, name in enumerate(classes):
+        chosen = X[number == Y]
+        ax.scatter(chosen[:, 0], chosen[:, 1], s=9, alpha=0.6, label=f"{name} ({len(chosen)})")
+    ax.legend(fontsize=7)
+    ax.set(xlabel="longitude [degrees]", ylabel="latitude [degrees]", title=title)
+    return ax
+
+
+def verdict_map(
+    ax: Axes,
+    table: pd.DataFrame,
+    *,
+    x: str,
+    y: str,
+    value: str,
+    inside: str,
+    limits: tuple[float, float],
+    label: str,
+    title: str = "",
+) -> Axes:
+    """Heat map of a value over two settings, with a line about the cells where something holds.
+
+    Parameters
+    ----------
+    ax : Axes
+    table : DataFrame
+        One row per cell.
+    x, y : str
+        Columns of the settings, also the names of the axes.
+    value : str
+        Column of the numbers, written into the cells.
+    inside : str
+        Column of booleans: true within the line.
+    limits : (low, high)
+        Of the colour scale, to share it between panels.
+    label : str
+        Name and unit of the value.
+    title : str
+    """
+    cells = table.pivot(index=y, columns=x, values=value)
+    held = table.pivot(index=y, columns=x, values=inside).to_numpy(dtype=bool)
+    sns.heatmap(
+        cells, ax=ax, annot=True, fmt=".2f", cmap="Blues", vmin=limits[0], vmax=limits[1],
+        cbar_kws={"label": label}, annot_kws={"fontsize": 8},
+    )  # fmt: skip
+    framed = np.pad(held, 1)
+    for across, lines in ((0, ax.hlines), (1, ax.vlines)):
+        for place in np.argwhere(np.diff(framed.astype(int), axis=across)):
+            edge, start = place[across], place[1 - across] - 1
+            lines(edge, start, start + 1, color="crimson", linewidth=3, clip_on=False)
+    ax.set_yticklabels([f"{number:g}" for number in cells.index], rotation=0)
+    ax.set_xticklabels([f"{number:g}" for number in cells.columns])
+    ax.set_title(title)
+    ax.invert_yaxis()
+    return ax
+
+
 def intervals(ax: Axes, table: pd.DataFrame, *, label: str, xlabel: str, threshold=None) -> Axes:
     """Horizontal error bars: columns ``label``, ``mean``, ``low``, ``high``; dotted threshold."""
     rows = np.arange(len(table))[::-1]

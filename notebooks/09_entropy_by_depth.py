@@ -33,11 +33,13 @@
 # GPU and an hour.
 
 # %%
+import numpy as np
 import pandas as pd
 
 from ibcore import claims, plotting, sweep
+from ibcore.estimators import aura_matrix_entropy
 from ibcore.experiments import entropy_by_depth
-from ibcore.notebook import Chapter
+from ibcore.notebook import Chapter, explore
 
 # %% tags=["parameters"]
 profile = "smoke"
@@ -64,6 +66,7 @@ pd.Series({name: why for name, why in missing.items() if why}, name="not run", d
 settings = pd.DataFrame(
     [{"run": name, **entropy_by_depth.describe(config)} for name, config in configs.items()]
 )
+settings["setting"] = settings["run"].str.split(", ", n=1).str[1]
 entropies, readings = runs.table("entropies"), runs.table("readings").merge(settings, on="run")
 units = claims.by_unit(entropies)
 intervals = claims.entropy_intervals(units).merge(settings, on="run")
@@ -90,13 +93,9 @@ chapter.figure("strip", figure, "Saliency maps of one picture through the layers
 
 # %%
 chapter.data_from(runs)
-table = intervals.assign(setting=intervals["weights"])
 null = claims.entropy_intervals(shuffled).merge(settings, on="run")
-published = claims.published_entropies()
-published = published.merge(settings[["network", "column", "weights"]].drop_duplicates())
-figure = plotting.entropy_through_depth(
-    table, null, published.rename(columns={"weights": "setting"})
-)
+published = claims.published_entropies().merge(settings, on=["network", "column"])
+figure = plotting.entropy_through_depth(intervals, null, published)
 chapter.figure(
     "depth", figure, f"Aura matrix entropy with 95% intervals over seeds or pictures. {how}"
 )
@@ -186,3 +185,63 @@ print(alexnet[["features.0", "features.2", "features.12"]].round(1).to_dict())
 # %%
 pd.set_option("display.max_colwidth", None)
 table[["claim", "verdict", "statistic", "data"]]
+
+# %% [markdown]
+# ## Reading and caveats
+#
+# - The order *quantise, then resize with Lanczos* comes near the published random columns; bilinear
+#   resizing reads too low, maps of the layers' own size are out of the question. Whether the ReLU
+#   is applied, and whether numbers are truncated or rounded, cannot be told from these columns.
+# - Where the map has the size of the picture (first block of VGG16) nothing is resized and the
+#   level depends on how sharp the pictures are. The same holds for the first layer of AlexNet.
+# - The entropy does fall with depth, and at poolings. So does that of maps whose pixels were
+#   shuffled: Lanczos makes a 7x7 map of anything into a smooth picture of 224x224. The correlation
+#   with depth, and the step at a pooling, say how small the layer is. What a network adds is the
+#   distance to the dashed line, and whether it differs between random and trained weights: those
+#   of SqueezeNet stay higher in the middle of the network than random ones.
+# - 256 levels on a small map are mostly empty; entropies of maps of different sizes cannot be
+#   compared without resizing, and resizing has the effect just described.
+#
+# Departures: the random columns use kangaroos of Caltech-101 (the thesis: the beavers of ImageNet's
+# training set); fine-tuning sees the classes that are at hand instead of all 101; SqueezeNet stands
+# beside the three networks because its weights can be had without torchvision's server, those of
+# 1.0 after Deep Compression. All pictures are squeezed to 224x224. Degenerate maps are left out.
+
+# %% [markdown]
+# ## Try it
+
+
+# %% tags=["nbval-ignore-output", "interactive"]
+def draw(run):
+    """Saliency maps of one run's first picture."""
+    return plotting.saliency_strips({run: maps[maps["run"] == run]}, every=2)
+
+
+explore(draw, run=list(configs))
+
+# %% [markdown]
+# ## Exercises
+#
+# 1. (easy) A map is black in its left half and white in its right half, 224x224. What is its aura
+#    matrix entropy, about, and why is it near 0?
+# 2. (easy) Why does a map of 2x2 pixels have a negative entropy if all four differ?
+# 3. (harder) Which null model would you need to tell whether trained weights, rather than the
+#    resolution of the layers, make the entropy fall?
+
+# %% [markdown] tags=["solution"]
+# 1. A pixel tells its neighbour except at the one border, so $H(k,l) \approx H(0) = 1$ bit.
+# 2. $H(0) = 2$ bits, but there are only two pairs in either direction: $H(k,l) = 1$ bit.
+# 3. The same layers with random weights, and maps shuffled before resizing: the trained curve has
+#    to fall more steeply than both.
+
+# %% tags=["solution"]
+halves = np.zeros((1, 224, 224), dtype=np.uint8)
+halves[:, :, 112:] = 255
+corners = np.array([[[0, 1], [2, 3]]], dtype=np.uint8)
+print(aura_matrix_entropy(halves).round(3), aura_matrix_entropy(corners))
+
+# %% [markdown]
+# ## Provenance
+
+# %% tags=["nbval-ignore-output"]
+chapter.provenance(runs)

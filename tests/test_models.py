@@ -21,7 +21,8 @@ def count(model):
 
 def test_names():
     audio, images = {"mini_resnet", "simple_cnn"}, {"vgg16", "vgg16_bn", "resnet56", "resnet18"}
-    assert {"cnn", "mlp"} | audio | images <= set(models.names())
+    large = {"lenet", "imagenet_alexnet", "imagenet_squeezenet1_1"}
+    assert {"cnn", "mlp"} | audio | images | large <= set(models.names())
     assert models.names() == sorted(models.names())
 
 

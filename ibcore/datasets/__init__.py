@@ -27,6 +27,7 @@ from ibcore.datasets import (
     cifar10,
     mnist,
     pictures,
+    pokemon,
     szt,
 )
 
@@ -40,6 +41,7 @@ __all__ = [
     "mnist",
     "names",
     "pictures",
+    "pokemon",
     "raw_folder",
     "read_idx",
     "splits",

@@ -70,7 +70,8 @@ class Config:
     weights : {"random", "pretrained"}
         Where the network starts; "pretrained" needs ``ibcore.datasets.weights``.
     images : int or None
-        At most so many pictures, drawn without replacement; None takes all.
+        At most so many pictures, drawn without replacement (fewer are the first of more); None
+        takes all.
     crop : int or None
         Cut out the middle square of this side.
     replicas : int
@@ -217,7 +218,7 @@ def load(config: Config) -> Material:
     pictures = datasets.load(config.dataset, config.split, allow_standin=config.allow_standin)
     if config.images is not None and config.images < len(pictures):
         order = np.random.default_rng(derived_seed(0, "pictures")).permutation(len(pictures))
-        pictures = pictures.subset(np.sort(order[: config.images]))
+        pictures = pictures.subset(order[: config.images])
     train = tuple(
         datasets.load(config.dataset, split, n=config.n_train, allow_standin=config.allow_standin)
         for split in config.train_splits
