@@ -235,11 +235,44 @@ def _ceilings(part: pd.DataFrame, bounds: pd.DataFrame) -> dict[str, float]:
     return {column: limits[column] for column in ("ceiling_X", "ceiling_Y")}
 
 
-def planes_and_training(table: pd.DataFrame, history: pd.DataFrame, bounds: pd.DataFrame) -> Figure:
+def early_stopping(ax: Axes, table: pd.DataFrame, stops: pd.DataFrame) -> Axes:
+    """Stars in an information plane where training would have been stopped early.
+
+    Each star is a layer's mean over seeds, every seed at its own epoch.
+
+    Parameters
+    ----------
+    ax : Axes
+        With ``information_plane`` of the same table.
+    table : DataFrame
+        See ``information_plane``.
+    stops : DataFrame
+        ``seed, epoch`` of that run.
+    """
+    where = _mean_over_seeds(
+        table.merge(stops[["seed", "epoch"]]).assign(epoch=0), ["I_XT", "I_TY"]
+    )
+    ax.scatter(
+        where["I_XT"], where["I_TY"], marker="*", s=70, color="crimson", zorder=5, linewidth=0,
+        label="early stopping",
+    )  # fmt: skip
+    ax.legend(title="layer at the last epoch", fontsize=7, title_fontsize=7, loc="best")
+    return ax
+
+
+def planes_and_training(
+    table: pd.DataFrame,
+    history: pd.DataFrame,
+    bounds: pd.DataFrame,
+    *,
+    stops: pd.DataFrame | None = None,
+) -> Figure:
     """A row per run: loss and accuracy on training and test samples, information plane.
 
     ``table`` and ``bounds`` as in ``information_planes``; ``history`` has the columns ``run, seed,
-    epoch, train_loss, train_accuracy, test_loss, test_accuracy``.
+    epoch, train_loss, train_accuracy, test_loss, test_accuracy``. Given ``stops`` (``run, seed,
+    epoch``), early stopping is marked, in the curves (dotted) at its median epoch, and the loss is
+    on a scale that is logarithmic above 1 nat.
     """
     runs = list(dict.fromkeys(table["run"]))
     figure, axes = grid(3, rows=len(runs))
@@ -255,6 +288,14 @@ def planes_and_training(table: pd.DataFrame, history: pd.DataFrame, bounds: pd.D
             )
             label = "loss [nats]" if quantity == "loss" else quantity
             over_epochs(ax, both, "value", hue="samples", ylabel=label, title=run)
+        if stops is not None:
+            chosen = stops[stops["run"] == run]
+            early_stopping(row[2], part, chosen)
+            for ax in row[:2]:
+                ax.axvline(chosen["epoch"].median(), color="crimson", linestyle=":", linewidth=1)
+            row[0].set_yscale("symlog", linthresh=1)
+            row[0].yaxis.set_major_formatter(lambda loss, _: f"{loss:g}")
+            row[0].set_ylim(bottom=0)
     epoch_colourbar(figure, points, list(axes.flat))
     return figure
 
@@ -481,88 +522,6 @@ def information_over_epochs(
         name = ", ".join(filter(None, (title, *map(str, values))))
         for ax, (value, label) in zip(axes[:, column], INFORMATION.items(), strict=True):
             over_epochs(ax, part, value, hue=hue, ylabel=label, title=name)
-    return figure
-
-
-def early_stopping(ax: Axes, table: pd.DataFrame, stops: pd.DataFrame) -> Axes:
-    """Stars in an information plane where training would have been stopped early.
-
-    Each star is a layer's mean over seeds, every seed at its own epoch.
-
-    Parameters
-    ----------
-    ax : Axes
-        With ``information_plane`` of the same table.
-    table : DataFrame
-        See ``information_plane``.
-    stops : DataFrame
-        ``seed, epoch`` of that run.
-    """
-    where = _mean_over_seeds(
-        table.merge(stops[["seed", "epoch"]]).assign(epoch=0), ["I_XT", "I_TY"]
-    )
-    ax.scatter(
-        where["I_XT"], where["I_TY"], marker="*", s=70, color="crimson", zorder=5, linewidth=0,
-        label="early stopping",
-    )  # fmt: skip
-    ax.legend(title="layer at the last epoch", fontsize=7, title_fontsize=7, loc="best")
-    return ax
-
-
-def learning_curves(
-    ax: Axes, history: pd.DataFrame, value: str, *, stops: pd.DataFrame, title: str = ""
-) -> Axes:
-    """Training and validation curve of one run, and the median epoch of early stopping (dotted).
-
-    Parameters
-    ----------
-    ax : Axes
-    history : DataFrame
-        ``seed, epoch, train_<value>, test_<value>``.
-    value : {"loss", "accuracy"}
-        The loss is shown on a scale that is logarithmic above 1 nat.
-    stops : DataFrame
-        ``seed, epoch``.
-    title : str
-    """
-    names = {f"train_{value}": "training", f"test_{value}": "validation"}
-    long = history.rename(columns=names).melt(["seed", "epoch"], [*names.values()], "on", value)
-    label = "loss (nats)" if value == "loss" else value
-    over_epochs(ax, long, value, hue="on", ylabel=label, title=title, label_ends=False)
-    ax.axvline(stops["epoch"].median(), color="crimson", linestyle=":", linewidth=1)
-    if value == "loss":
-        ax.set_yscale("symlog", linthresh=1)
-        ax.yaxis.set_major_formatter(lambda loss, _: f"{loss:g}")
-        ax.set_ylim(bottom=0)
-    return ax
-
-
-def planes_with_learning(
-    table: pd.DataFrame, bounds: pd.DataFrame, history: pd.DataFrame, stops: pd.DataFrame
-) -> Figure:
-    """A row per run: its information plane with early stopping, its loss and its accuracy.
-
-    ``table``, ``bounds`` and ``history`` are as the experiment gives them, with the column
-    ``run``; ``stops`` has ``run, seed, epoch``.
-    """
-    runs = list(dict.fromkeys(table["run"]))
-    figure, axes = grid(3, rows=len(runs), height=3)
-    last = int(table["epoch"].max())
-    for (plane, *others), run in zip(axes, runs, strict=True):
-        part, limits = table[table["run"] == run], bounds[bounds["run"] == run].iloc[0]
-        chosen = stops[stops["run"] == run]
-        points = information_plane(
-            plane,
-            part,
-            ceiling_X=limits["ceiling_X"],
-            ceiling_Y=limits["ceiling_Y"],
-            last_epoch=last,
-            title=run,
-        )
-        early_stopping(plane, part, chosen)
-        for ax, value in zip(others, ("loss", "accuracy"), strict=True):
-            learning_curves(ax, history[history["run"] == run], value, stops=chosen, title=run)
-    epoch_colourbar(figure, points, list(axes.flat))
     return figure
 
 

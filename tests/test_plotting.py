@@ -455,37 +455,24 @@ def test_stars_are_means_at_each_seeds_own_epoch(ax):
     assert "early stopping" in [text.get_text() for text in ax.get_legend().get_texts()]
 
 
-def test_learning_curves(ax):
-    assert plotting.learning_curves(ax, history(), "accuracy", stops=STOPS, title="t") is ax
-    lines = {line.get_label(): line.get_ydata() for line in ax.lines}
-    assert lines["training"].tolist() == [0.9] * 4
-    assert lines["validation"].tolist() == pytest.approx([0.6] * 4)
-    (median,) = [line.get_xdata()[0] for line in ax.lines if line.get_linestyle() == ":"]
-    assert median == 10
-    assert (ax.get_ylabel(), ax.get_title(), ax.get_yscale()) == ("accuracy", "t", "linear")
-
-
-def test_a_loss_that_explodes_stays_readable(ax):
-    plotting.learning_curves(ax, history(scale=100), "loss", stops=STOPS)
-    assert ax.get_yscale() == "symlog"
-    assert contains(ax.get_ylim(), 0, 1100)
-    assert ax.get_ylim()[0] == 0
-    assert ax.get_ylabel() == "loss (nats)"
-    ax.figure.canvas.draw()
-    assert {"0", "1", "10", "100"} <= {label.get_text() for label in ax.get_yticklabels()}
-
-
-def test_planes_with_learning_beside_them():
+def test_early_stopping_beside_the_learning_curves():
     runs = ("ReLU", "tanh")
     tables = pd.concat([table(run) for run in runs])
-    both = pd.concat([history(run) for run in runs])
+    both = pd.concat([history(run, scale=100) for run in runs])
     stops = pd.concat([STOPS.assign(run=run) for run in runs])
-    figure = plotting.planes_with_learning(tables, limits(runs), both, stops)
+    figure = plotting.planes_and_training(tables, both, limits(runs), stops=stops)
     panels = [axes for axes in figure.axes if axes not in colour_bars(figure)]
-    assert [axes.get_title() for axes in panels] == ["ReLU"] * 3 + ["tanh"] * 3
-    labels = ["I(T;Y) [bits]", "loss (nats)", "accuracy"] * 2
-    assert [axes.get_ylabel() for axes in panels] == labels
-    assert len(colour_bars(figure)) == 1
+    loss, accuracy, plane = panels[3:]
+    for ax in (loss, accuracy):
+        (median,) = [line.get_xdata()[0] for line in ax.lines if line.get_linestyle() == ":"]
+        assert median == 10
+    labels = [text.get_text() for text in plane.get_legend().get_texts()]
+    assert labels == [*LAYERS, "early stopping"]
+    assert (loss.get_yscale(), accuracy.get_yscale()) == ("symlog", "linear")
+    assert loss.get_ylim()[0] == 0
+    assert contains(loss.get_ylim(), 1100)
+    figure.canvas.draw()
+    assert {"0", "1", "10", "100"} <= {label.get_text() for label in loss.get_yticklabels()}
 
 
 def cells(held):
