@@ -11,6 +11,7 @@ from ._validation import as_classes, positive
 
 LARGEST_LEVELS = 1 << 16
 _NEIGHBOURS = ((0, 0), (1, 0), (0, 1))
+_NO_ENTROPY = 1e-9  # what rounding leaves of 0; one odd pixel among a million has 2e-5 bits
 _DIRECT_CELLS = 1 << 16
 _HASH_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 _ELEMENTS_PER_BLOCK = 1 << 24
@@ -418,7 +419,7 @@ def _relative(entropies):
     The offsets of the other half-plane have the same entropies and are not listed.
     """
     single, mean = entropies[:, 0], entropies[:, 1:].mean(1)
-    constant = single == 0
+    constant = single < _NO_ENTROPY
     return (mean - single) / (single + constant) * ~constant
 
 
