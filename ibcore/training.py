@@ -311,7 +311,7 @@ def fit(
     milestones : sequence of int
         Epochs after which the learning rate is divided by 10.
     augment : bool
-        Shift and mirror every training image at random, see ``shifted_and_mirrored``.
+        Change the images of every batch, see ``crop_and_flip``.
     l2 : float or sequence of float
         Factor of the penalty that is added to the loss, for all networks or for each its own:
         factor * sum of squared weights, not halved, biases left out (see ``Replicas.penalise``).
@@ -374,7 +374,7 @@ def fit(
                 for group in steps.param_groups:
                     group["lr"] = learning_rate * 0.1 ** sum(epoch > m for m in milestones)
                 _train_epoch(
-                    replicas, steps, inputs, labels, rows, generators, batch_size, factors, augment
+                    replicas, steps, inputs, labels, rows, generators, batch_size, augment, factors
                 )
                 bar.update()
             for callback in callbacks:
@@ -395,6 +395,28 @@ def fit(
     return replicas
 
 
+def crop_and_flip(
+    images: torch.Tensor, generator: torch.Generator, *, margin: int = 4
+) -> torch.Tensor:
+    """Images shifted at random by up to ``margin`` pixels, and half of them mirrored.
+
+    What comes in at the edges is 0. A new tensor (n, channels, h, w) on the device of the images;
+    the numbers are drawn on the CPU, so that every device sees the same.
+    """
+    n, _, height, width = images.shape
+    down, right = torch.randint(2 * margin + 1, (2, n, 1), generator=generator)
+    mirrored = torch.randint(2, (n, 1), generator=generator).bool()
+    rows = torch.arange(height) + down
+    columns = torch.arange(width).expand(n, -1)
+    columns = torch.where(mirrored, columns.flip(1), columns) + right
+    image, rows, columns = (
+        index.to(images.device)
+        for index in (torch.arange(n).view(-1, 1, 1), rows[:, :, None], columns[:, None])
+    )
+    padded = functional.pad(images, (margin,) * 4)
+    return padded[image, :, rows, columns].permute(0, 3, 1, 2)
+
+
 def _penalties(l2, count: int) -> torch.Tensor:
     """One factor per network; empty if there is no penalty."""
     factors = torch.as_tensor(l2, dtype=torch.float32)
@@ -405,42 +427,7 @@ def _penalties(l2, count: int) -> torch.Tensor:
     return factors if factors.any() else factors[:0]
 
 
-def shifted_and_mirrored(
-    images: torch.Tensor, generator: torch.Generator, *, reach: int = 4
-) -> torch.Tensor:
-    """Every image moved by up to ``reach`` pixels in both directions, and half of them mirrored.
-
-    Parameters
-    ----------
-    images : tensor (n, channels, h, w)
-    generator : torch.Generator
-        On the CPU, so that every device sees the same.
-    reach : int
-        Pixels that come in from outside are zero.
-
-    Returns
-    -------
-    tensor (n, channels, h, w)
-
-    Examples
-    --------
-    >>> images = torch.ones(2, 1, 2, 2)
-    >>> moved = shifted_and_mirrored(images, torch.Generator().manual_seed(0), reach=0)
-    >>> torch.equal(moved, images)
-    True
-    """
-    n, _, h, w = images.shape
-    padded = functional.pad(images, (reach,) * 4)
-    corners = torch.randint(2 * reach + 1, (2, n, 1), generator=generator)
-    mirrored = torch.randint(2, (n, 1), generator=generator).bool()
-    rows, columns = corners[0] + torch.arange(h), corners[1] + torch.arange(w)
-    columns = torch.where(mirrored, columns.flip(1), columns)
-    places = (torch.arange(n)[:, None, None], rows[:, :, None], columns[:, None, :])
-    chosen = padded.permute(0, 2, 3, 1)[tuple(index.to(images.device) for index in places)]
-    return chosen.permute(0, 3, 1, 2).contiguous()
-
-
-def _train_epoch(replicas, steps, inputs, labels, rows, generators, batch_size, factors, augment):
+def _train_epoch(replicas, steps, inputs, labels, rows, generators, batch_size, augment, factors):
     n = rows.shape[1]
     order = rows
     if batch_size is not None and batch_size < n:
@@ -449,11 +436,11 @@ def _train_epoch(replicas, steps, inputs, labels, rows, generators, batch_size, 
     order = order.to(inputs.device)
     for batch in order.split(batch_size or n, dim=1):
         steps.zero_grad(set_to_none=True)
-        samples = inputs[batch]
+        images = inputs[batch]
         if augment:
-            moved = zip(samples, generators, strict=True)
-            samples = torch.stack([shifted_and_mirrored(*pair) for pair in moved])
-        replicas.backward(samples, labels[batch])
+            pairs = zip(images, generators, strict=True)
+            images = torch.stack([crop_and_flip(part, generator) for part, generator in pairs])
+        replicas.backward(images, labels[batch])
         if len(factors):
             replicas.penalise(factors)
         steps.step()

@@ -143,8 +143,8 @@ def pruning_beside_published(networks: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         Rows ``network, configuration, method`` of the published tables and of ours, with
-        ``published``, ``ours``, ``best test epoch (optimistic)``, ``seeds``; missing where one
-        side has no such row.
+        ``published`` and its ``filters_kept``, ``ours``, its ``spread`` (standard deviation over
+        seeds), ``best test epoch (optimistic)``, ``seeds``; missing where one side has no such row.
     """
     published = results.read_csv(results.published_folder() / "filter_pruning.csv")
     published["configuration"] = published["configuration"].replace("original", "unpruned")
@@ -160,7 +160,7 @@ def pruning_beside_published(networks: pd.DataFrame) -> pd.DataFrame:
             "seeds": grouped["seed"].nunique(),
         }
     ).reset_index()
-    both = published[[*keys, "published"]].merge(ours, on=keys, how="outer")
+    both = published[[*keys, "filters_kept", "published"]].merge(ours, on=keys, how="outer")
     order = {name: i for i, name in enumerate(dict.fromkeys(published["network"]))}
     place = both["network"].map(order).fillna(len(order))
     first = np.where(both["configuration"] == "unpruned", 0, 1)

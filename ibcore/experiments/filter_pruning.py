@@ -31,7 +31,7 @@ from ibcore.pruning.surgery import (
 )
 from ibcore.recording import InformationRecorder
 from ibcore.seeds import derived_seed
-from ibcore.training import Checkpoint, fit, shifted_and_mirrored
+from ibcore.training import Checkpoint, crop_and_flip, fit
 
 __all__ = ["Config", "device_name", "load", "run"]
 
@@ -113,7 +113,6 @@ class _Work:
         self.n_train, self.n_classes = dataset.n_train, len(dataset.classes)
         self.example = self.inputs[:1]
         self.file = Checkpoint(path) if path else None
-        self.training = Checkpoint(path.with_name(f"{path.name}.training")) if path else None
         self.state = (self.file.load() if self.file else None) or {
             "finished": 0,
             "baseline": [],
@@ -122,6 +121,13 @@ class _Work:
             "tables": {"networks": [], "history": [], "scores": [], "timings": []},
         }
         self.tables = self.state["tables"]
+
+    def training(self) -> Checkpoint | None:
+        """Where the training under way is kept: each stage has its own, and takes no other."""
+        if self.file is None:
+            return None
+        path = self.file.path
+        return Checkpoint(path.with_name(f"{path.name}.{self.state['finished']}"))
 
     def networks(self, weights: list[dict], removed: list[list[dict]]) -> list[torch.nn.Module]:
         """Networks as built from the seeds, without some filters, with given weights."""
@@ -163,7 +169,7 @@ class _Work:
             rows=rows,
             seeds=[derived_seed(seed, order) for seed in self.seeds],
             callbacks=[recorder],
-            checkpoint=self.training,
+            checkpoint=self.training(),
             description=", ".join(map(str, (self.name, *where.values()))),
             device=self.device,
             **options,
@@ -173,11 +179,12 @@ class _Work:
 
     def finish(self, stage: int, networks) -> None:
         """Note that a stage is done."""
+        training = self.training()
         self.state["finished"] = stage + 1
         self.state["weights"] = [copy.deepcopy(model.state_dict()) for model in networks]
         if self.file:
             self.file.save(self.state)
-            self.training.remove()
+            training.remove()
 
     def describe(self, networks, curves: pd.DataFrame, groups, **where) -> None:
         """One row per network: what it costs, and what it can do after training."""
@@ -207,7 +214,7 @@ class _Work:
         images = self.inputs[chosen]
         if self.config.training.get("augment"):
             generator = torch.Generator().manual_seed(derived_seed(seed, f"{purpose}, moved"))
-            images = shifted_and_mirrored(images, generator)
+            images = crop_and_flip(images, generator)
         return images, self.labels[chosen]
 
     def score(self, model, index: int, name: str, layers, widths, purpose: str):
