@@ -49,12 +49,11 @@ def paired_accuracy(networks: pd.DataFrame, first: str, second: str) -> pd.DataF
             raise ValueError(f"no network is pruned by {score!r}; scores: {', '.join(known)}")
     keys = ["run", "configuration", "filters", "seed"]
     one, other = (
-        last[last["score"] == score].set_index(keys)["accuracy"].sort_index()
-        for score in (first, second)
+        last[last["score"] == score].set_index(keys)["accuracy"] for score in (first, second)
     )
-    if not one.index.equals(other.index):
+    if set(one.index) != set(other.index):
         raise ValueError(f"{first!r} and {second!r} differ in filter counts or seeds")
-    table = (one - other).rename("difference").reset_index()
+    table = (one - other.reindex(one.index)).rename("difference").reset_index()
     return table.drop(columns="filters")
 
 
@@ -144,7 +143,7 @@ def pruning_beside_published(networks: pd.DataFrame) -> pd.DataFrame:
     DataFrame
         Rows ``network, configuration, method`` of the published tables and of ours, with
         ``published`` and its ``filters_kept``, ``ours``, its ``spread`` (standard deviation over
-        seeds), ``best test epoch (optimistic)``, ``seeds``; missing where one side has no such row.
+        seeds), ``best test epoch (optimistic)``; missing where one side has no such row.
     """
     published = results.read_csv(results.published_folder() / "filter_pruning.csv")
     published["configuration"] = published["configuration"].replace("original", "unpruned")
@@ -157,10 +156,10 @@ def pruning_beside_published(networks: pd.DataFrame) -> pd.DataFrame:
             "ours": 100 * grouped["accuracy"].mean(),
             "spread": 100 * grouped["accuracy"].std().fillna(0.0),
             "best test epoch (optimistic)": 100 * grouped["best_test_epoch"].mean(),
-            "seeds": grouped["seed"].nunique(),
         }
     ).reset_index()
     both = published[[*keys, "filters_kept", "published"]].merge(ours, on=keys, how="outer")
+    both["filters_kept"] = both["filters_kept"].fillna("")
     order = {name: i for i, name in enumerate(dict.fromkeys(published["network"]))}
     place = both["network"].map(order).fillna(len(order))
     first = np.where(both["configuration"] == "unpruned", 0, 1)

@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 
 from ibcore import models
-from ibcore.estimators import spatial_information_per_filter
+from ibcore.estimators import renyi_information_per_filter, spatial_information_per_filter
 from ibcore.experiments.information_plane import Samples, device_name, device_of, load_parts
 from ibcore.pruning.filter_relevance import (
     filters_kept,
@@ -36,6 +36,8 @@ from ibcore.training import Checkpoint, crop_and_flip, fit
 __all__ = ["Config", "device_name", "load", "run"]
 
 LATENCY_IMAGES, LATENCY_REPEATS = 100, 5
+CURVE_IMAGES = 200
+"""Training images on which loss and accuracy are followed."""
 UNPRUNED = "unpruned"
 
 
@@ -154,7 +156,7 @@ class _Work:
             self.inputs,
             self.labels,
             sets={},
-            train_rows=rows[:, : tests.shape[1]],
+            train_rows=rows[:, :CURVE_IMAGES],
             test_rows=tests,
             seeds=self.seeds,
             epochs=range(options["epochs"] + 1),
@@ -241,7 +243,9 @@ class _Work:
         """All scores of the trained networks."""
         layers = [layer for group in groups for layer in group]
         order = [n for n, _ in networks[0].named_modules() if n in layers]
-        spatial_information_per_filter(np.zeros((1, 1, 2, 2), np.uint8), [0])  # compiled untimed
+        tiny = np.zeros((2, 1, 2, 2), np.uint8)  # what happens once, as compiling, is not timed
+        spatial_information_per_filter(tiny, [0, 1])
+        renyi_information_per_filter(tiny, [0, 1], kernel_width=1.0)
         for index, (seed, model) in enumerate(zip(self.seeds, networks, strict=True)):
             for name in self.config.scores:
                 found, seconds, n = self.score(model, index, name, order, widths, "first scores")
@@ -308,7 +312,8 @@ def run(
         ``networks``: configuration, score, round, seed, filters, parameters, macs (one image),
         latency (seconds for 100 images), accuracy_before (retraining), accuracy (last epoch),
         best_test_epoch (the best test accuracy of all epochs: optimistic), scoring_seconds.
-        ``history``: configuration, score, round, seed, epoch, loss (nats) and accuracy.
+        ``history``: configuration, score, round, seed, epoch, loss (nats) and accuracy, on all test
+        and ``CURVE_IMAGES`` training images.
         ``scores``: seed, layer, layer_index, filter, score, value, of the trained network.
         ``timings``: seed, score, images, seconds, of the same; HRel without its kernel widths.
 
