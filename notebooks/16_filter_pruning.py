@@ -107,7 +107,7 @@ chapter.table("saved", saved, "Cost of the networks; seconds for 100 images and 
 # information in bits, $H(XX') + H(Y) - H(XX'Y)$ for pairs of neighbouring pixels, without relative
 # entropies. With the thesis' $H(Y) = 0$ it is less by the same $H(Y)$ for all filters, and ranks
 # them alike. What reorders them is that the thesis' entropies are relative: $H(XX')$ is divided by
-# $H(X)$ of the filter's own pixels, $H(XX'Y)$ by its $H(XY)$. The orange line tells how much.
+# $H(X)$ of the filter's own pixels, $H(XX'Y)$ by its $H(XY)$: see *spatial entropy and plug-in*.
 
 # %%
 agreement = claims.score_agreement(scores)
