@@ -296,6 +296,8 @@ def planes_and_training(
             row[0].set_yscale("symlog", linthresh=1)
             row[0].yaxis.set_major_formatter(lambda loss, _: f"{loss:g}")
             row[0].set_ylim(bottom=0)
+            highest = row[0].get_ylim()[1]
+            row[0].set_yticks([0, 0.5, *(loss for loss in (1, 3, 10, 30, 100) if loss <= highest)])
     epoch_colourbar(figure, points, list(axes.flat))
     return figure
 
@@ -716,7 +718,7 @@ def answer_matrix(table: pd.DataFrame, *, rows: Sequence[str], columns: str) -> 
     table : DataFrame
         As ``ibcore.claims.falls`` gives it: ``falls`` and ``drop`` beside the columns named here.
     rows : sequence of str
-        Columns that label a row.
+        Columns that label a row; a line separates rows that differ in the first of them.
     columns : str
         Column whose values become columns.
     """
@@ -729,7 +731,11 @@ def answer_matrix(table: pd.DataFrame, *, rows: Sequence[str], columns: str) -> 
         colour = ANSWERS.get(row["falls"], "white")
         ax.add_patch(plt.Rectangle((x - 0.48, y - 0.46), 0.96, 0.92, color=colour))
         text = f"{row['drop']:.2f}" if row["falls"] in ANSWERS else "saturated"
-        ax.text(x, y, text, ha="center", va="center", fontsize=7)
+        ink = "white" if row["falls"] == "yes" else "black"
+        ax.text(x, y, text, ha="center", va="center", fontsize=7, color=ink)
+    for y in range(1, len(labels)):
+        if labels[y][0] != labels[y - 1][0]:
+            ax.axhline(y - 0.5, color="0.2", linewidth=0.8)
     ax.set(xlim=(-0.5, len(names) - 0.5), ylim=(len(labels) - 0.5, -0.5))
     ax.set_xticks(range(len(names)), names, rotation=30, ha="left")
     ax.xaxis.tick_top()
@@ -741,6 +747,37 @@ def answer_matrix(table: pd.DataFrame, *, rows: Sequence[str], columns: str) -> 
         keys, ["I(X;T) falls", "does not fall", "open"], loc="outside lower center", ncols=3
     )
     return figure
+
+
+def freezing_order(ax: Axes, frozen: pd.DataFrame, layers: Sequence[str], last_epoch: int) -> Axes:
+    """At which epoch each layer froze: a mark per seed, layers from the input upwards.
+
+    ``frozen`` has the columns ``seed, epoch, layer``; a layer without marks never froze.
+    """
+    places = {layer: place for place, layer in enumerate(layers)}
+    seeds = sorted(frozen["seed"].unique())
+    for number, seed in enumerate(seeds):
+        part = frozen[frozen["seed"] == seed]
+        shift = 0.12 * (number - (len(seeds) - 1) / 2)
+        heights = [places[layer] + shift for layer in part["layer"]]
+        ax.plot(part["epoch"], heights, "o", markersize=5, label=f"seed {seed}")
+    ax.set_yticks(range(len(layers)), layers, fontsize=7)
+    ax.set(xlabel="epoch", xlim=(0, last_epoch + 0.5), ylim=(-0.5, len(layers) - 0.5))
+    if seeds:
+        ax.legend(fontsize=7)
+    return ax
+
+
+def lines(
+    ax: Axes, table: pd.DataFrame, *, x: str, y: str, hue: str, xlabel: str, ylabel: str
+) -> Axes:
+    """Mean of ``y`` over ``x`` with the standard deviation as a band, a line per ``hue``."""
+    sns.lineplot(
+        table, x=x, y=y, hue=hue, errorbar="sd", marker="o", markersize=4, linewidth=1.2, ax=ax
+    )
+    ax.legend(fontsize=7, title="")
+    ax.set(xlabel=xlabel, ylabel=ylabel)
+    return ax
 
 
 def _decoded(text: str) -> np.ndarray:

@@ -13,8 +13,8 @@ import io
 import os
 import time
 import warnings
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 
 import torch
@@ -37,12 +37,19 @@ class Replicas:
         Stack the weights along a new first dimension, or keep the networks as they are. By default
         networks whose class says ``stackable = True`` are stacked, and on a GPU, which they leave
         idle, all without buffers and with fewer than a million weights.
+
+    Attributes
+    ----------
+    around : callable
+        Takes the number of a replica and returns the context in which its loss and gradients are
+        computed: a stopwatch, for instance. Stacked replicas do not use it.
     """
 
     def __init__(self, models: Sequence[nn.Module], device="cpu", *, stacked: bool | None = None):
         if not models:
             raise ValueError("at least one model is needed, got none")
         self.device = torch.device(device)
+        self.around: Callable[[int], AbstractContextManager] = lambda index: nullcontext()
         self._batched = all(getattr(model, "stackable", False) for model in models)
         if stacked is None:
             weights = sum(parameter.numel() for parameter in models[0].parameters())
@@ -84,9 +91,10 @@ class Replicas:
             losses.sum().backward()
             return losses.detach()
         losses = []
-        for model, batch, targets in zip(self._models, inputs, labels, strict=True):
-            loss = functional.cross_entropy(model(batch), targets)
-            loss.backward()
+        for index, (batch, targets) in enumerate(zip(inputs, labels, strict=True)):
+            with self.around(index):
+                loss = functional.cross_entropy(self._models[index](batch), targets)
+                loss.backward()
             losses.append(loss.detach())
         return torch.stack(losses)
 
@@ -157,10 +165,15 @@ class Replicas:
 class Callback:
     """Something that looks at (or acts on) the replicas after an epoch.
 
-    ``on_epoch`` is called at epoch 0 (initialisation) and after every epoch. What it remembers goes
+    ``on_start`` is called once, before training begins or goes on; ``on_epoch`` at epoch 0
+    (initialisation) and after every epoch. Parameters that no longer require a gradient afterwards
+    leave the optimiser, with what it remembers of them, for good. What it remembers goes
     into checkpoints through ``state_dict``, which may hold only tensors, numbers, strings, lists
     and dictionaries.
     """
+
+    def on_start(self, replicas: Replicas) -> None:
+        """Prepare the replicas; in a resumed run after ``load_state_dict``."""
 
     def on_epoch(self, epoch: int, replicas: Replicas) -> None:
         """Look at the replicas after ``epoch`` epochs."""
@@ -248,6 +261,15 @@ def make_optimiser(
     if name == "sgd":
         return torch.optim.SGD(parameters, momentum=momentum, nesterov=nesterov, **options)
     raise ValueError(f"unknown optimiser {name!r}; known: adam, sgd")
+
+
+def _release_frozen(steps: torch.optim.Optimizer) -> None:
+    """Take the parameters that need no gradient out of an optimiser, and their state."""
+    for group in steps.param_groups:
+        for parameter in group["params"]:
+            if not parameter.requires_grad:
+                steps.state.pop(parameter, None)
+        group["params"] = [parameter for parameter in group["params"] if parameter.requires_grad]
 
 
 def _check(inputs, labels, rows, seeds, models, epochs, batch_size):
@@ -352,13 +374,17 @@ def fit(
     state = checkpoint.load() if checkpoint else None
     if state is not None:
         replicas.load_state_dict(state["replicas"])
-        steps.load_state_dict(state["optimiser"])
         for generator, saved in zip(generators, state["generators"], strict=True):
             generator.set_state(saved)
         torch.set_rng_state(state["global_generator"])
         for callback, saved in zip(callbacks, state["callbacks"], strict=True):
             callback.load_state_dict(saved)
         start = state["epoch"] + 1
+    for callback in callbacks:
+        callback.on_start(replicas)
+    _release_frozen(steps)
+    if state is not None:
+        steps.load_state_dict(state["optimiser"])
 
     with tqdm(
         total=epochs,
@@ -379,6 +405,7 @@ def fit(
                 bar.update()
             for callback in callbacks:
                 callback.on_epoch(epoch, replicas)
+            _release_frozen(steps)
             if checkpoint and epoch < epochs and checkpoint.due():
                 checkpoint.save(
                     {

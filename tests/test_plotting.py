@@ -734,3 +734,32 @@ def test_agreement_through_depth():
         assert ax.get_ylabel() == "rank correlation (Spearman)"
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == ["x and y", "x and z"]
+
+
+def test_freezing_order_has_a_mark_per_seed_and_layer(ax):
+    frozen = pd.DataFrame(
+        {"seed": [0, 0, 1], "epoch": [5, 7, 6], "layer": ["b", "a", "b"]},
+    )
+    ax = plotting.freezing_order(ax, frozen, ["a", "b", "c"], 9)
+    marks = [line.get_xydata() for line in ax.lines]
+    assert [points[:, 0].tolist() for points in marks] == [[5, 7], [6]]
+    assert [points[:, 1].round().tolist() for points in marks] == [[1, 0], [1]]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["a", "b", "c"]
+    assert ax.get_xlim()[1] > 9
+
+
+def test_freezing_order_of_nothing_has_no_legend(ax):
+    nothing = pd.DataFrame({"seed": [], "epoch": [], "layer": []})
+    ax = plotting.freezing_order(ax, nothing, ["a"], 3)
+    assert (len(ax.lines), ax.get_legend()) == (0, None)
+
+
+def test_lines_show_means_over_seeds(ax):
+    table = pd.DataFrame(
+        {"way": ["a", "a", "a", "b"], "removed": [0, 0, 1, 0], "y": [1.0, 3, 5, 7]}
+    )
+    ax = plotting.lines(ax, table, x="removed", y="y", hue="way", xlabel="n", ylabel="v")
+    drawn = [line.get_ydata().tolist() for line in ax.lines if len(line.get_ydata())]
+    assert drawn[:2] == [[2.0, 5.0], [7.0]]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["a", "b"]
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("n", "v")

@@ -45,6 +45,15 @@ from ibcore.claims.filter_pruning import (
     pruning_beside_published,
     score_agreement,
 )
+from ibcore.claims.freezing import (
+    best_accuracy,
+    frozen_sets,
+    gains,
+    ma_5,
+    ma_6,
+    ma_7,
+    time_ratios,
+)
 from ibcore.claims.intervals import (
     CONTRADICTED,
     INCONCLUSIVE,
@@ -55,6 +64,12 @@ from ibcore.claims.intervals import (
     all_of,
     below,
     interval,
+)
+from ibcore.claims.layer_removal import (
+    LOSS,
+    mt_3,
+    mt_4,
+    mt_5,
 )
 from ibcore.claims.li_liu import (
     SETTLED,
@@ -107,6 +122,7 @@ __all__ = [
     "CHANCE",
     "CONTRADICTED",
     "INCONCLUSIVE",
+    "LOSS",
     "NOISE_FLOOR",
     "OVERFITTING",
     "SATURATION",
@@ -120,6 +136,7 @@ __all__ = [
     "all_of",
     "below",
     "beside_published",
+    "best_accuracy",
     "beyond_null",
     "both_coordinates",
     "by_unit",
@@ -135,6 +152,8 @@ __all__ = [
     "entropy_intervals",
     "epochs_to_level",
     "falls",
+    "frozen_sets",
+    "gains",
     "interval",
     "judged_layers",
     "last_round",
@@ -145,8 +164,14 @@ __all__ = [
     "ll_5",
     "ll_6",
     "ll_7",
+    "ma_5",
+    "ma_6",
+    "ma_7",
     "mt_1",
     "mt_2",
+    "mt_3",
+    "mt_4",
+    "mt_5",
     "mt_9",
     "mt_10",
     "noise_band",
@@ -172,6 +197,7 @@ __all__ = [
     "szt_2",
     "szt_3",
     "szt_4",
+    "time_ratios",
     "trends",
     "upper_layers",
     "verdict_table",
