@@ -941,5 +941,6 @@ def agreement_through_depth(table: pd.DataFrame) -> Figure:
             title=run,
             ylim=(-1.05, 1.05),
         )
+        ax.xaxis.get_major_locator().set_params(integer=True)
     _one_legend(figure, axes, 2)
     return figure

@@ -158,7 +158,8 @@ for row in table[table["claim"] == "MT-9"].itertuples():
 means = scores.groupby(["run", "score"], sort=False)["value"].mean().unstack()
 print("mean scores, to fifths")
 print((5 * means.drop(columns=["magnitude", "random"])).round().div(5).to_string())
-print(last.groupby("run", sort=False)[["parameters", "macs"]].first().to_string())
+costs = last.groupby(["run", "configuration"], sort=False)[["parameters", "macs"]].mean()
+print(costs.to_string(float_format="%d"))
 
 # %% tags=["nbval-ignore-output"]
 pd.set_option("display.max_colwidth", None)

@@ -732,6 +732,7 @@ def test_agreement_through_depth():
         assert set(zero.get_ydata()) == {0}
         assert ax.get_ylim() == (-1.05, 1.05)
         assert ax.get_ylabel() == "rank correlation (Spearman)"
+        assert all(tick == round(tick) for tick in ax.get_xticks())
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == ["x and y", "x and z"]
 
