@@ -861,6 +861,44 @@ def entropy_through_depth(
     return figure
 
 
+def entropy_by_layer(table: pd.DataFrame, fits: pd.DataFrame, *, columns: int = 8) -> Figure:
+    """Spatial entropy through training: a panel per layer, a line per seed, its fit dotted.
+
+    Titles say in how many seeds the layer follows the two phases. Each panel has its own scale.
+
+    Parameters
+    ----------
+    table : DataFrame
+        ``seed, epoch, layer, entropy`` of one run.
+    fits : DataFrame
+        Of that run, as ``ibcore.claims.two_phases`` gives them; layers without a fit are left out.
+    columns : int
+        Panels in a row.
+    """
+    fits = fits.sort_values("layer_index")
+    layers = list(dict.fromkeys(fits["layer"]))
+    rows = -(-len(layers) // columns)
+    figure, axes = grid(columns, rows=rows, width=1.7, height=1.5)
+    for ax in axes.flat[len(layers) :]:
+        ax.set_visible(False)
+    seeds = sorted(fits["seed"].unique())
+    colours = dict(zip(seeds, sns.color_palette("colorblind", len(seeds)), strict=True))
+    for ax, layer in zip(axes.flat, layers, strict=False):
+        chosen = fits[fits["layer"] == layer]
+        for fit in chosen.itertuples():
+            curve = table[(table["layer"] == layer) & (table["seed"] == fit.seed)]
+            curve = curve.sort_values("epoch")
+            ends = curve["epoch"].min(), fit.bend, curve["epoch"].max()
+            colour = colours[fit.seed]
+            ax.plot(curve["epoch"], curve["entropy"], color=colour, linewidth=0.9)
+            ax.plot(ends, (fit.start, fit.level, fit.level), color=colour, ls=":", lw=1.3)
+        ax.set_title(f"{layer}: {chosen['follows'].sum()} of {len(chosen)}", fontsize=7)
+        ax.tick_params(labelsize=7)
+    figure.supxlabel("epoch (0 = initialisation)", fontsize=9)
+    figure.supylabel("aura matrix entropy (no unit)", fontsize=9)
+    return figure
+
+
 def _side_axis(ax: Axes, part: pd.DataFrame) -> None:
     """Label the layer axis with the sides of the maps, where they change."""
     sides = part.drop_duplicates("layer_index").sort_values("layer_index")

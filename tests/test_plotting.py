@@ -639,6 +639,28 @@ def test_entropy_through_depth():
     assert [ax.get_visible() for ax in figure.axes] == [True] * 4 + [False] * 2
 
 
+def test_entropy_by_layer_shows_curves_and_fits():
+    epochs = np.arange(5)
+    table = pd.concat(
+        pd.DataFrame({"seed": seed, "epoch": epochs, "layer": layer, "entropy": 0.1 * epochs})
+        for seed in (0, 1)
+        for layer in ("a", "b", "unknown")
+    )
+    names = ["layer_index", "layer", "seed", "bend", "start", "level", "follows"]
+    rows = [(1, "b", 0, 4, 0.0, 0.4, False), (0, "a", 0, 2, 0.1, 0.3, True),
+            (0, "a", 1, 3, 0.1, 0.4, False)]  # fmt: skip
+    figure = plotting.entropy_by_layer(table, pd.DataFrame(rows, columns=names), columns=3)
+    first, second, third = figure.axes
+    assert [first.get_title(), second.get_title()] == ["a: 1 of 2", "b: 0 of 1"]
+    assert not third.get_visible()
+    curve, fit = first.lines[:2]
+    assert np.allclose(curve.get_ydata(), 0.1 * epochs)
+    assert list(zip(*fit.get_data(), strict=True)) == [(0, 0.1), (2, 0.3), (4, 0.3)]
+    assert len(first.lines) == 4
+    assert len(second.lines) == 2
+    plt.close(figure)
+
+
 def test_answers_are_cells_with_the_drop_or_a_word():
     rows = [
         ("net", "a", "binning", 0.5, "yes"),
