@@ -907,3 +907,78 @@ def _side_axis(ax: Axes, part: pd.DataFrame) -> None:
     for place in first["layer_index"].iloc[1:]:
         ax.axvline(place - 0.5, color="0.9", linewidth=1, zorder=0)
     ax.set_xlabel("layer, from input to output (side of its map)")
+
+
+def _banded(ax: Axes, groups, *, scale: float = 1.0, **line) -> None:
+    """Mean of every group over its key, times ``scale``, in a band of one standard deviation."""
+    mean, spread = scale * groups.mean(), scale * groups.std().fillna(0.0)
+    (drawn,) = ax.plot(mean.index, mean, marker="o", markersize=4, **line)
+    ax.fill_between(
+        mean.index, mean - spread, mean + spread, color=drawn.get_color(), alpha=0.12, linewidth=0
+    )
+
+
+def _one_legend(figure: Figure, axes, columns: int) -> None:
+    """The legend of the first panel, once for the figure, below it; unused panels go."""
+    figure.legend(
+        *axes.flat[0].get_legend_handles_labels(), loc="outside lower center", ncols=columns
+    )
+    for ax in axes.flat:
+        ax.set_visible(ax.has_data())
+
+
+def pruned_accuracy(networks: pd.DataFrame) -> Figure:
+    """Accuracy after each round of pruning over what is left of the network, a line per score.
+
+    ``networks`` has the columns ``run, configuration, score, round, seed, parameters, accuracy``;
+    the rows with round 0 are the networks before pruning, from which every line starts. One panel
+    per run and configuration; the band is the standard deviation over seeds.
+    """
+    after = networks[networks["round"] > 0]
+    panels = list(after.groupby(["run", "configuration"], sort=False))
+    columns = min(3, len(panels))
+    figure, axes = grid(columns, rows=-(-len(panels) // columns), height=3.2)
+    scores = list(dict.fromkeys(after["score"]))
+    colours = dict(zip(scores, sns.color_palette("colorblind", len(scores)), strict=True))
+    for ax, ((run, configuration), part) in zip(axes.flat, panels, strict=False):
+        before = networks[(networks["run"] == run) & (networks["round"] == 0)]
+        for score, own in part.groupby("score", sort=False):
+            own = pd.concat([before, own])
+            whole = before["parameters"].mean()
+            left = 100 * own.groupby("round")["parameters"].transform("mean") / whole
+            _banded(ax, own["accuracy"].groupby(left), scale=100, color=colours[score], label=score)
+        highest = 100 * networks.loc[networks["run"] == run, "accuracy"].max()
+        ax.set(
+            xlabel="parameters left [%]",
+            ylabel="test accuracy [%]",
+            title=f"{run}, {configuration}",
+            xlim=(105, 0),
+            ylim=(0, max(10, 1.15 * highest)),
+        )
+    _one_legend(figure, axes, len(scores))
+    return figure
+
+
+def agreement_through_depth(table: pd.DataFrame) -> Figure:
+    """Rank correlation of pairs of scores in every layer, mean and spread over seeds.
+
+    ``table`` has the columns ``run, seed, layer_index, pair, correlation``; one panel per run, one
+    line per pair.
+    """
+    runs = list(table.groupby("run", sort=False))
+    figure, axes = grid(len(runs), height=3.6)
+    for ax, (run, part) in zip(axes.flat, runs, strict=True):
+        pairs = list(part.groupby("pair", sort=False))
+        colours = sns.color_palette("colorblind", len(pairs))
+        for (pair, own), colour in zip(pairs, colours, strict=True):
+            _banded(ax, own.groupby("layer_index")["correlation"], color=colour, label=pair)
+        ax.axhline(0, color="0.4", linestyle=":", linewidth=1)
+        ax.set(
+            xlabel="convolution, from input to output",
+            ylabel="rank correlation (Spearman)",
+            title=run,
+            ylim=(-1.05, 1.05),
+        )
+        ax.xaxis.get_major_locator().set_params(integer=True)
+    _one_legend(figure, axes, 2)
+    return figure

@@ -235,7 +235,13 @@ class Checkpoint:
 
 
 def make_optimiser(
-    name: str, parameters, *, learning_rate: float, momentum: float = 0.0, weight_decay: float = 0.0
+    name: str,
+    parameters,
+    *,
+    learning_rate: float,
+    momentum: float = 0.0,
+    nesterov: bool = False,
+    weight_decay: float = 0.0,
 ) -> torch.optim.Optimizer:
     """``"adam"`` (with the 1e-7 that Keras adds to the root) or ``"sgd"``.
 
@@ -253,7 +259,7 @@ def make_optimiser(
     if name == "adam":
         return torch.optim.AdamW(parameters, eps=1e-7, **options)
     if name == "sgd":
-        return torch.optim.SGD(parameters, momentum=momentum, **options)
+        return torch.optim.SGD(parameters, momentum=momentum, nesterov=nesterov, **options)
     raise ValueError(f"unknown optimiser {name!r}; known: adam, sgd")
 
 
@@ -295,6 +301,9 @@ def fit(
     optimiser: str = "adam",
     learning_rate: float = 1e-3,
     momentum: float = 0.0,
+    nesterov: bool = False,
+    milestones: Sequence[int] = (),
+    augment: bool = False,
     l2: float | Sequence[float] = 0.0,
     weight_decay: float = 0.0,
     callbacks: Sequence[Callback] = (),
@@ -319,8 +328,12 @@ def fit(
     batch_size : int or None
         None takes all training rows in every step (full batch, in fixed order). The last batch of
         an epoch may be smaller.
-    optimiser, learning_rate, momentum, weight_decay
+    optimiser, learning_rate, momentum, nesterov, weight_decay
         See ``make_optimiser``.
+    milestones : sequence of int
+        Epochs after which the learning rate is divided by 10.
+    augment : bool
+        Change the images of every batch, see ``crop_and_flip``.
     l2 : float or sequence of float
         Factor of the penalty that is added to the loss, for all networks or for each its own:
         factor * sum of squared weights, not halved, biases left out (see ``Replicas.penalise``).
@@ -353,6 +366,7 @@ def fit(
         replicas.parameters(),
         learning_rate=learning_rate,
         momentum=momentum,
+        nesterov=nesterov,
         weight_decay=weight_decay,
     )
     generators = [torch.Generator().manual_seed(derived_seed(seed, "order")) for seed in seeds]
@@ -383,7 +397,11 @@ def fit(
         for epoch in range(start, epochs + 1):
             if epoch > 0:
                 replicas.train()
-                _train_epoch(replicas, steps, inputs, labels, rows, generators, batch_size, factors)
+                for group in steps.param_groups:
+                    group["lr"] = learning_rate * 0.1 ** sum(epoch > m for m in milestones)
+                _train_epoch(
+                    replicas, steps, inputs, labels, rows, generators, batch_size, augment, factors
+                )
                 bar.update()
             for callback in callbacks:
                 callback.on_epoch(epoch, replicas)
@@ -404,6 +422,28 @@ def fit(
     return replicas
 
 
+def crop_and_flip(
+    images: torch.Tensor, generator: torch.Generator, *, margin: int = 4
+) -> torch.Tensor:
+    """Images shifted at random by up to ``margin`` pixels, and half of them mirrored.
+
+    What comes in at the edges is 0. A new tensor (n, channels, h, w) on the device of the images;
+    the numbers are drawn on the CPU, so that every device sees the same.
+    """
+    n, _, height, width = images.shape
+    down, right = torch.randint(2 * margin + 1, (2, n, 1), generator=generator)
+    mirrored = torch.randint(2, (n, 1), generator=generator).bool()
+    rows = torch.arange(height) + down
+    columns = torch.arange(width).expand(n, -1)
+    columns = torch.where(mirrored, columns.flip(1), columns) + right
+    image, rows, columns = (
+        index.to(images.device)
+        for index in (torch.arange(n).view(-1, 1, 1), rows[:, :, None], columns[:, None])
+    )
+    padded = functional.pad(images, (margin,) * 4)
+    return padded[image, :, rows, columns].permute(0, 3, 1, 2)
+
+
 def _penalties(l2, count: int) -> torch.Tensor:
     """One factor per network; empty if there is no penalty."""
     factors = torch.as_tensor(l2, dtype=torch.float32)
@@ -414,7 +454,7 @@ def _penalties(l2, count: int) -> torch.Tensor:
     return factors if factors.any() else factors[:0]
 
 
-def _train_epoch(replicas, steps, inputs, labels, rows, generators, batch_size, factors):
+def _train_epoch(replicas, steps, inputs, labels, rows, generators, batch_size, augment, factors):
     n = rows.shape[1]
     order = rows
     if batch_size is not None and batch_size < n:
@@ -423,7 +463,11 @@ def _train_epoch(replicas, steps, inputs, labels, rows, generators, batch_size, 
     order = order.to(inputs.device)
     for batch in order.split(batch_size or n, dim=1):
         steps.zero_grad(set_to_none=True)
-        replicas.backward(inputs[batch], labels[batch])
+        images = inputs[batch]
+        if augment:
+            pairs = zip(images, generators, strict=True)
+            images = torch.stack([crop_and_flip(part, generator) for part, generator in pairs])
+        replicas.backward(images, labels[batch])
         if len(factors):
             replicas.penalise(factors)
         steps.step()

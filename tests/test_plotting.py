@@ -692,6 +692,73 @@ def test_information_is_drawn_above_and_below():
     plt.close(figure)
 
 
+# ---------------------------------------------------------------- pruned networks
+
+
+def pruned(runs=("a", "b"), configurations=("one", "two"), rounds=2, seeds=3):
+    rows = [
+        {"run": run, "configuration": "unpruned", "score": "unpruned", "round": 0, "seed": seed,
+         "parameters": 200, "accuracy": 0.8 + 0.01 * seed}
+        for run in runs for seed in range(seeds)
+    ]  # fmt: skip
+    rows += [
+        {"run": run, "configuration": configuration, "score": score, "round": number, "seed": seed,
+         "parameters": 200 - 50 * number, "accuracy": 0.7 - 0.1 * number - 0.2 * s + 0.01 * seed}
+        for run in runs for configuration in configurations
+        for s, score in enumerate(("HRel", "random"))
+        for number in range(1, rounds + 1) for seed in range(seeds)
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def test_pruned_accuracy_starts_at_the_whole_network():
+    figure = plotting.pruned_accuracy(pruned())
+    panels = [ax for ax in figure.axes if ax.get_visible()]
+    assert [ax.get_title() for ax in panels] == ["a, one", "a, two", "b, one", "b, two"]
+    assert len(figure.axes) == 6
+    for ax in panels:
+        assert ax.get_xlabel() == "parameters left [%]"
+        assert ax.get_ylabel() == "test accuracy [%]"
+        assert ax.get_xlim() == (105, 0)
+        low, high = ax.get_ylim()
+        assert low == 0
+        assert high > 82
+        first, second = ax.get_lines()
+        for line, expected in ((first, [50, 60, 80]), (second, [30, 40, 80])):
+            np.testing.assert_allclose(line.get_xdata(), [50, 75, 100])
+            np.testing.assert_allclose(line.get_ydata(), np.add(expected, 1))
+        band = ax.collections[0].get_paths()[0].get_extents()
+        assert (band.y0, band.y1) == (pytest.approx(50), pytest.approx(82))
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["HRel", "random"]
+
+
+def test_a_network_at_chance_has_room_above_it():
+    table = pruned(("a",), ("one",), 1, 1).assign(accuracy=0.02)
+    assert plotting.pruned_accuracy(table).axes[0].get_ylim() == (0, 10)
+
+
+def test_agreement_through_depth():
+    rows = pd.DataFrame(
+        [{"run": run, "seed": seed, "layer_index": layer, "pair": pair,
+          "correlation": c + 0.1 * seed}
+         for run in ("VGG16", "ResNet8") for pair, c in (("x and y", 0.5), ("x and z", -0.7))
+         for layer in range(4) for seed in (-1, 0, 1)]
+    )  # fmt: skip
+    figure = plotting.agreement_through_depth(rows)
+    assert [ax.get_title() for ax in figure.axes] == ["VGG16", "ResNet8"]
+    for ax in figure.axes:
+        first, second, zero = ax.get_lines()
+        np.testing.assert_allclose(first.get_ydata(), 0.5)
+        np.testing.assert_allclose(second.get_ydata(), -0.7, atol=1e-12)
+        assert set(zero.get_ydata()) == {0}
+        assert ax.get_ylim() == (-1.05, 1.05)
+        assert ax.get_ylabel() == "rank correlation (Spearman)"
+        assert all(tick == round(tick) for tick in ax.get_xticks())
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["x and y", "x and z"]
+
+
 def test_freezing_order_has_a_mark_per_seed_and_layer(ax):
     frozen = pd.DataFrame(
         {"seed": [0, 0, 1], "epoch": [5, 7, 6], "layer": ["b", "a", "b"]},

@@ -28,7 +28,7 @@ for _name in imagenet.NAMES:
 for _name, _layers in CONFIGURATIONS.items():
     _MODELS[_name] = partial(VGG, configuration=_layers)
     _MODELS[f"{_name}_bn"] = partial(VGG, configuration=_layers, batch_norm=True, hidden=())
-for _depth in (20, 32, 44, 56, 110):
+for _depth in (8, 14, 20, 32, 44, 56, 110):
     _MODELS[f"resnet{_depth}"] = partial(ResNet, depth=_depth)
 for _name in zoo.NAMES:
     _MODELS[_name] = partial(zoo.torchvision_network, _name)

@@ -4,18 +4,34 @@ from collections import OrderedDict
 
 import torch
 from torch import nn
-from torch.nn import functional
 
 from ibcore.models._initial import he
 from ibcore.models._width import scaled
 
 
-class Block(nn.Module):
-    """Two 3x3 convolutions beside a shortcut without parameters (option A).
+class Shortcut(nn.Module):
+    """Every other pixel, with channels of zeros on both sides (option A, without parameters).
 
-    Where the block halves the image and adds channels, the shortcut takes every other pixel and
-    pads the new channels with zeros.
+    Which input channel goes where is kept explicitly, so that channels can be removed on either
+    side: output ``placed[i]`` is input ``taken[i]``, all other outputs are zero.
     """
+
+    def __init__(self, before: int, after: int, stride: int):
+        super().__init__()
+        self.in_channels, self.out_channels, self.stride = before, after, stride
+        start = (after - before) // 2
+        self.register_buffer("taken", torch.arange(before), persistent=False)
+        self.register_buffer("placed", torch.arange(start, start + before), persistent=False)
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        """(n, out_channels, h / stride, w / stride)."""
+        short = inputs[:, self.taken, :: self.stride, :: self.stride]
+        n, _, h, w = short.shape
+        return short.new_zeros(n, self.out_channels, h, w).index_copy(1, self.placed, short)
+
+
+class Block(nn.Module):
+    """Two 3x3 convolutions beside a shortcut: the input itself, or ``Shortcut`` between stages."""
 
     def __init__(self, before: int, after: int, stride: int):
         super().__init__()
@@ -25,15 +41,13 @@ class Block(nn.Module):
         self.conv2 = nn.Conv2d(after, after, 3, 1, 1, bias=False)
         self.bn2 = nn.BatchNorm2d(after)
         self.relu2 = nn.ReLU()
-        self._added, self._stride = after - before, stride
+        plain = before == after and stride == 1
+        self.shortcut = nn.Identity() if plain else Shortcut(before, after, stride)
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """(n, after, h / stride, w / stride)."""
         outputs = self.bn2(self.conv2(self.relu1(self.bn1(self.conv1(inputs)))))
-        short = inputs[:, :, :: self._stride, :: self._stride]
-        before = self._added // 2
-        short = functional.pad(short, (0, 0, 0, 0, before, self._added - before))
-        return self.relu2(outputs + short)
+        return self.relu2(outputs + self.shortcut(inputs))
 
 
 class ResNet(nn.Module):
