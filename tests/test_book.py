@@ -342,6 +342,19 @@ def test_an_unknown_profile_lists_the_known_ones(capsys):
     )
 
 
+def test_a_notebook_without_pair_is_named(sources_without_pairs, capsys):
+    assert book.main([]) == 1
+    message = capsys.readouterr().err
+    assert message.startswith("error: ")
+    assert "00_told.ipynb" in message
+
+
+@pytest.fixture
+def sources_without_pairs(tmp_path, monkeypatch):
+    monkeypatch.setattr(reproduce, "SOURCES", tmp_path)
+    (tmp_path / "00_told.py").write_text("# %%\n1")
+
+
 @pytest.mark.slow
 def test_what_sphinx_says_is_passed_on(tmp_path, monkeypatch, capsys):
     folder = tmp_path / "pages"
@@ -350,6 +363,7 @@ def test_what_sphinx_says_is_passed_on(tmp_path, monkeypatch, capsys):
     (folder / "conf.py").write_text("raise ValueError('no such setting')")
     monkeypatch.setattr(book, "PAGES", folder)
     monkeypatch.setattr(book, "public_modules", list)
+    monkeypatch.setattr(reproduce, "notebooks", list)
     assert book.main([]) == 1
     message = capsys.readouterr().err
     assert "error: Sphinx could not make the book of laptop" in message
