@@ -462,3 +462,41 @@ def amplitude_histogram(ax: Axes, amplitude: np.ndarray, labels: np.ndarray, thr
     ax.set(xlabel=r"$|x|_1 + \|\sum_i x_i v_i\|_2$", ylabel="patterns")
     ax.legend(fontsize=8)
     return ax
+
+
+ANSWERS = {"yes": "#4477aa", "no": "#ee8866", "open": "#dddddd"}
+
+
+def answer_matrix(table: pd.DataFrame, *, rows: Sequence[str], columns: str) -> Figure:
+    """Answers *yes*, *no*, *open* or *cannot tell* as coloured cells with the drop written in.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As ``ibcore.claims.falls`` gives it: ``falls`` and ``drop`` beside the columns named here.
+    rows : sequence of str
+        Columns that label a row.
+    columns : str
+        Column whose values become columns.
+    """
+    names = list(dict.fromkeys(table[columns]))
+    labels = list(dict.fromkeys(table[list(rows)].itertuples(index=False, name=None)))
+    size = (1.1 * len(names) + 3.2, 0.27 * len(labels) + 1.2)
+    figure, ax = plt.subplots(figsize=size, layout="constrained")
+    for row in table.to_dict("records"):
+        x, y = names.index(row[columns]), labels.index(tuple(row[key] for key in rows))
+        colour = ANSWERS.get(row["falls"], "white")
+        ax.add_patch(plt.Rectangle((x - 0.48, y - 0.46), 0.96, 0.92, color=colour))
+        text = f"{row['drop']:.2f}" if row["falls"] in ANSWERS else "saturated"
+        ax.text(x, y, text, ha="center", va="center", fontsize=7)
+    ax.set(xlim=(-0.5, len(names) - 0.5), ylim=(len(labels) - 0.5, -0.5))
+    ax.set_xticks(range(len(names)), names, rotation=30, ha="left")
+    ax.xaxis.tick_top()
+    ax.set_yticks(range(len(labels)), [", ".join(map(str, label)) for label in labels], fontsize=7)
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+    keys = [plt.Rectangle((0, 0), 1, 1, color=colour) for colour in ANSWERS.values()]
+    figure.legend(
+        keys, ["I(X;T) falls", "does not fall", "open"], loc="outside lower center", ncols=3
+    )
+    return figure

@@ -315,7 +315,8 @@ def readme_with_verdicts(text: str) -> str:
         raise ValueError(f"README.md lacks the marks {MARKS[0]} and {MARKS[1]}")
     table = best_verdicts()
     missing = len(claims.published()) - table["claim"].nunique()
-    shown = table[["claim", "statement", "verdict", "data", "profile"]]
+    table["notebook"] = [f"[{name[:2]}](notebooks/{name}.ipynb)" for name in table["notebook"]]
+    shown = table[["claim", "statement", "verdict", "data", "profile", "notebook"]]
     block = f"\n\n{shown.to_markdown(index=False)}\n\n{missing} of the claims are not run yet.\n\n"
     return text[: start + len(MARKS[0])] + block + text[end:]
 

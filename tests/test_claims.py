@@ -645,10 +645,11 @@ def test_beyond_null_is_paired_and_takes_the_last_epoch():
     null = real.assign(I_TY=real["I_TY"] - 0.5 * (real["epoch"] == 5)).sample(
         frac=1, random_state=0
     )
-    (found,) = claims.beyond_null(real, null, by=["layer"]).to_dict("records")
-    assert found == pytest.approx(
-        {"layer": "a", "I_TY": 15, "null": 14.5, "difference": 0.5, "low": 0.5, "high": 0.5}
-    )
+    shorter = [part[part["epoch"] == 0].assign(layer="b") for part in (real, null)]
+    both = [pd.concat(parts) for parts in zip((real, null), shorter, strict=True)]
+    found = claims.beyond_null(*both, by=["layer"]).set_index("layer")
+    assert found.loc["a"].tolist() == pytest.approx([15, 14.5, 0.5, 0.5, 0.5])
+    assert found.loc["b"].tolist() == pytest.approx([10, 10, 0, 0, 0])
 
 
 SIZES = (3, 5, 7)

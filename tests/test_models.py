@@ -252,3 +252,14 @@ def test_the_document_s_networks_fit_its_images():
     assert dense.dense1[0].in_features == 3 * sides**2
     assert models.build("cnn", widths=[3] * 2, kernel_size=11).output.in_features == 3 * 18**2
     assert models.build("cnn", widths=[3] * 5, kernel_size=7).output.in_features == 3 * 4**2
+
+
+@pytest.mark.parametrize("hidden", [(5, 3), ()])
+def test_mlp_flattens_images_alone_and_stacked(hidden):
+    networks = [models.build("mlp", n_inputs=6, hidden=hidden, seed=seed) for seed in range(2)]
+    images = torch.randn(2, 4, 1, 2, 3, generator=torch.Generator().manual_seed(0))
+    alone = torch.stack([net(batch) for net, batch in zip(networks, images, strict=True)])
+    torch.testing.assert_close(alone[0], networks[0](images[0].flatten(1)))
+    weights, _ = torch.func.stack_module_state(networks)
+    stacked = torch.func.functional_call(networks[0], weights, (images,))
+    torch.testing.assert_close(alone, stacked)

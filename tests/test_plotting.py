@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.collections import PathCollection, PolyCollection
-from matplotlib.colors import to_rgba
+from matplotlib.colors import to_hex, to_rgba
 from mpl_toolkits.mplot3d import proj3d
 
 from ibcore import plotting
@@ -453,3 +453,34 @@ def test_tables_are_not_changed(ax):
     plotting.over_epochs(ax, given, "I_XT", hue="layer")
     pd.testing.assert_frame_equal(given, before[0])
     pd.testing.assert_frame_equal(bounds, before[1])
+
+
+def test_answers_are_cells_with_the_drop_or_a_word():
+    rows = [
+        ("net", "a", "binning", 0.5, "yes"),
+        ("net", "a", "KDE", 0.01, "no"),
+        ("net", "b", "binning", 0.1, "open"),
+        ("net", "b", "KDE", 0.0, "cannot tell (saturated)"),
+    ]
+    given = pd.DataFrame(rows, columns=["network", "layer", "estimator", "drop", "falls"])
+    figure = plotting.answer_matrix(given, rows=["network", "layer"], columns="estimator")
+    (ax,) = figure.axes
+    assert [text.get_text() for text in ax.texts] == ["0.50", "0.01", "0.10", "saturated"]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["net, a", "net, b"]
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["binning", "KDE"]
+    colours = [to_hex(patch.get_facecolor()) for patch in ax.patches]
+    assert colours == [*plotting.ANSWERS.values(), "#ffffff"]
+    plt.close(figure)
+
+
+def test_information_is_drawn_above_and_below():
+    both = pd.concat([table().assign(set=part) for part in ("train", "test")])
+    figure = plotting.information_over_epochs(both, hue="layer", by=["set"], title="net")
+    labels = [(ax.get_ylabel(), ax.get_title()) for ax in figure.axes]
+    assert labels == [
+        ("I(X;T) [bits]", "net, train"),
+        ("I(X;T) [bits]", "net, test"),
+        ("I(T;Y) [bits]", "net, train"),
+        ("I(T;Y) [bits]", "net, test"),
+    ]
+    plt.close(figure)

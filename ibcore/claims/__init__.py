@@ -5,10 +5,12 @@ saturated)* and *not run (why)*. A comparison is decided by a 95% Student interv
 whole interval on one side decides, anything else is inconclusive, and so is a single seed. A claim
 with several parts is supported if all parts are, contradicted if one part is.
 
-``intervals`` and ``curves`` hold the statistics, ``verdict`` the tables; every document has a
-module of its own with one function per claim (``szt_1``, ``ll_6``, ...), all importable from here.
+``intervals``, ``curves`` and ``agreement`` hold the statistics, ``verdict`` the tables; every
+document has a module of its own with one function per claim (``szt_1``, ``ll_6``, ...), all
+importable from here.
 """
 
+from ibcore.claims.agreement import agreement, curve_correlations
 from ibcore.claims.curves import (
     NOISE_FLOOR,
     SATURATION,
@@ -72,11 +74,13 @@ __all__ = [
     "Interval",
     "Verdict",
     "above",
+    "agreement",
     "all_of",
     "below",
     "beyond_null",
     "collect",
     "compression",
+    "curve_correlations",
     "epochs_to_level",
     "falls",
     "interval",

@@ -147,7 +147,10 @@ def beyond_null(table: pd.DataFrame, null: pd.DataFrame, by: Sequence[str]) -> p
     ``I_TY, null, difference, low, high`` (bits, 95% over seeds).
     """
     keys = [*by, "seed"]
-    ends = [part[part["epoch"] == part["epoch"].max()] for part in (table, null)]
+    ends = [
+        part[part["epoch"] == part.groupby(keys)["epoch"].transform("max")]
+        for part in (table, null)
+    ]
     both = pd.DataFrame(
         {
             name: end.groupby(keys, sort=False)["I_TY"].mean()

@@ -31,7 +31,7 @@ class MLP(nn.Module):
     Parameters
     ----------
     n_inputs : int
-        Width of the input.
+        Number of values in an input.
     hidden : sequence of int
         Widths of the hidden layers, called ``hidden1``, ``hidden2``, ...; the last layer is
         ``output``.
@@ -70,7 +70,11 @@ class MLP(nn.Module):
         initialise(linear, self.output, init, generator)
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Logits (batch, num_classes), or (replicas, batch, num_classes) with stacked weights."""
+        """Logits (batch, num_classes), or (replicas, batch, num_classes) with stacked weights.
+
+        Each input, such as an image, is flattened.
+        """
+        inputs = inputs.flatten(self.output.weight.dim() - 1)
         for name in self.measured_layers:
             inputs = getattr(self, name)(inputs)
         return inputs
