@@ -10,6 +10,7 @@ device.
 import copy
 import hashlib
 import io
+import math
 import os
 import time
 import warnings
@@ -243,6 +244,8 @@ def fit(
     optimiser: str = "adam",
     learning_rate: float = 1e-3,
     momentum: float = 0.0,
+    annealing: str = "none",
+    augment: bool = False,
     callbacks: Sequence[Callback] = (),
     checkpoint: Checkpoint | None = None,
     description: str = "training",
@@ -267,6 +270,11 @@ def fit(
         an epoch may be smaller.
     optimiser, learning_rate, momentum
         See ``make_optimiser``.
+    annealing : {"none", "cosine"}
+        "cosine" lowers the learning rate after every epoch, along half a cosine from
+        ``learning_rate`` to 0.
+    augment : bool
+        Change the images of every batch, see ``crop_and_flip``.
     callbacks : sequence of Callback
     checkpoint : Checkpoint, optional
         Written while training, read at the start: an interrupted training goes on and ends with
@@ -282,12 +290,14 @@ def fit(
     ------
     ValueError
         For empty or non-finite inputs, lengths that differ, a negative number of epochs, a
-        non-positive batch size or learning rate, an unknown optimiser, stacked models that differ
-        in architecture.
+        non-positive batch size or learning rate, an unknown optimiser or annealing, stacked models
+        that differ in architecture.
     """
     if rows is None:
         rows = torch.arange(len(inputs)).expand(len(models), -1)
     _check(inputs, labels, rows, seeds, models, epochs, batch_size)
+    if annealing not in ("none", "cosine"):
+        raise ValueError(f"unknown annealing {annealing!r}; known: none, cosine")
     replicas = Replicas(models, device)
     inputs, labels = inputs.to(device), labels.to(device)
     steps = make_optimiser(
@@ -317,7 +327,11 @@ def fit(
         for epoch in range(start, epochs + 1):
             if epoch > 0:
                 replicas.train()
-                _train_epoch(replicas, steps, inputs, labels, rows, generators, batch_size)
+                if annealing == "cosine":
+                    share = (1 + math.cos(math.pi * (epoch - 1) / epochs)) / 2
+                    for group in steps.param_groups:
+                        group["lr"] = learning_rate * share
+                _train_epoch(replicas, steps, inputs, labels, rows, generators, batch_size, augment)
                 bar.update()
             for callback in callbacks:
                 callback.on_epoch(epoch, replicas)
@@ -337,7 +351,29 @@ def fit(
     return replicas
 
 
-def _train_epoch(replicas, steps, inputs, labels, rows, generators, batch_size):
+def crop_and_flip(
+    images: torch.Tensor, generator: torch.Generator, *, margin: int = 4
+) -> torch.Tensor:
+    """Images shifted at random by up to ``margin`` pixels, and half of them mirrored.
+
+    What comes in at the edges is 0. A new tensor (n, channels, h, w) on the device of the images;
+    the numbers are drawn on the CPU, so that every device sees the same.
+    """
+    n, _, height, width = images.shape
+    down, right = torch.randint(2 * margin + 1, (2, n, 1), generator=generator)
+    mirrored = torch.randint(2, (n, 1), generator=generator).bool()
+    rows = torch.arange(height) + down
+    columns = torch.arange(width).expand(n, -1)
+    columns = torch.where(mirrored, columns.flip(1), columns) + right
+    image, rows, columns = (
+        index.to(images.device)
+        for index in (torch.arange(n).view(-1, 1, 1), rows[:, :, None], columns[:, None])
+    )
+    padded = functional.pad(images, (margin,) * 4)
+    return padded[image, :, rows, columns].permute(0, 3, 1, 2)
+
+
+def _train_epoch(replicas, steps, inputs, labels, rows, generators, batch_size, augment):
     n = rows.shape[1]
     order = rows
     if batch_size is not None and batch_size < n:
@@ -346,5 +382,9 @@ def _train_epoch(replicas, steps, inputs, labels, rows, generators, batch_size):
     order = order.to(inputs.device)
     for batch in order.split(batch_size or n, dim=1):
         steps.zero_grad(set_to_none=True)
-        replicas.backward(inputs[batch], labels[batch])
+        images = inputs[batch]
+        if augment:
+            pairs = zip(images, generators, strict=True)
+            images = torch.stack([crop_and_flip(part, generator) for part, generator in pairs])
+        replicas.backward(images, labels[batch])
         steps.step()

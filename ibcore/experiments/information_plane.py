@@ -88,11 +88,12 @@ class Config:
 
 def device_name(config: Config) -> str:
     """Where ``config`` is computed, in words."""
-    device = _device(config)
+    device = device_of(config)
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
 
 
-def _device(config: Config) -> torch.device:
+def device_of(config: Config) -> torch.device:
+    """The device that ``config`` asks for."""
     if config.device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return torch.device(config.device)
@@ -113,7 +114,8 @@ class Samples:
 
 
 @functools.lru_cache(maxsize=4)
-def _load(dataset: str, allow_standin, parts: tuple[tuple[str, int | None], ...]) -> Samples:
+def load_parts(dataset: str, allow_standin, parts: tuple[tuple[str, int | None], ...]) -> Samples:
+    """Parts (split, n) of a data set below each other."""
     loaded = [datasets.load(dataset, part, n=n, allow_standin=allow_standin) for part, n in parts]
     first = loaded[0]
     return Samples(
@@ -134,7 +136,7 @@ def load(config: Config) -> Samples:
         parts = (("train", config.n_train), ("test", config.n_test))
     else:
         parts = (("all", config.n_train),)
-    return _load(config.dataset, config.allow_standin, parts)
+    return load_parts(config.dataset, config.allow_standin, parts)
 
 
 def _split(config: Config, n: int, seeds: list[int], n_train: int | None):
@@ -199,7 +201,7 @@ def run(
         When the split leaves no training or no test samples; when an activation is not finite.
     """
     dataset = load(config) if dataset is None else dataset
-    device = _device(config)
+    device = device_of(config)
     seeds = list(range(seed, seed + config.replicas))
     inputs = torch.from_numpy(dataset.X).to(device)
     labels = _labels(config, dataset, seed).to(device)

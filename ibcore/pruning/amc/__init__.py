@@ -16,7 +16,7 @@ from ibcore.pruning.amc.rewards import (
     accuracy,
     convolution_entropy,
 )
-from ibcore.pruning.amc.search import Search, search
+from ibcore.pruning.amc.search import Search, random_search, search
 from ibcore.pruning.amc.structure import Budget, Structure, trace
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "accuracy",
     "apply_policy",
     "convolution_entropy",
+    "random_search",
     "search",
     "trace",
 ]

@@ -1,12 +1,16 @@
 """The search: play episodes, learn from their rewards, keep the best policy."""
 
 import dataclasses
+from collections.abc import Callable, Sequence
 
+import torch
 from tqdm import tqdm
 
 from ibcore.pruning.amc.agent import Agent, AgentSettings
 from ibcore.pruning.amc.environment import PruningEnvironment
 from ibcore.pruning.amc.policy import Policy
+from ibcore.pruning.amc.structure import Budget
+from ibcore.seeds import derived_seed
 from ibcore.training import Checkpoint
 
 
@@ -57,34 +61,71 @@ def search(
     ValueError
         For fewer than one episode.
     """
-    if episodes < 1:
-        raise ValueError(f"episodes must be positive, got {episodes}")
-    budget = environment.budget
     agent = Agent(
         environment.observation_space.shape[0],
-        len(budget.structure.channels),
+        len(environment.budget.structure.channels),
         settings=settings or AgentSettings(),
         seed=seed,
     )
+
+    def play(episode):
+        return _play(environment, agent, episode)
+
+    return _search(environment.budget, play, agent, episodes, checkpoint, description)
+
+
+def random_search(
+    budget: Budget,
+    evaluate: Callable[[Sequence[int]], tuple[float, dict]],
+    *,
+    episodes: int,
+    seed: int,
+    checkpoint: Checkpoint | None = None,
+    description: str = "random search",
+) -> Search:
+    """The best of random policies that all use up the budget, see ``Budget.fit``.
+
+    The ratios of the groups are drawn uniformly from (0, 1]. Parameters and errors are those of
+    ``search``; ``evaluate`` is that of ``PruningEnvironment``.
+    """
+
+    def play(episode):
+        generator = torch.Generator().manual_seed(derived_seed(seed, f"random policy {episode}"))
+        ratios = 1 - torch.rand(len(budget.structure.channels), generator=generator)
+        counts = budget.fit(ratios.tolist())
+        reward, info = evaluate(counts)
+        return {"episode": episode, "reward": reward, **info, "counts": counts}
+
+    return _search(budget, play, None, episodes, checkpoint, description)
+
+
+def _search(budget, play, agent, episodes, checkpoint, description) -> Search:
+    """Play episodes; with a checkpoint their rows and the agent, if there is one, are kept."""
+    if episodes < 1:
+        raise ValueError(f"episodes must be positive, got {episodes}")
     rows: list[dict] = []
     state = checkpoint.load() if checkpoint else None
     if state is not None:
-        agent.load_state_dict(state["agent"])
         rows = state["episodes"]
+        if agent:
+            agent.load_state_dict(state["agent"])
     with tqdm(
-        total=episodes, initial=len(rows), desc=description, unit="episode", mininterval=1.0,
+        total=episodes,
+        initial=len(rows),
+        desc=description,
+        unit="episode",
+        mininterval=1.0,
         leave=False,
-    ) as bar:  # fmt: skip
+    ) as bar:
         for episode in range(len(rows), episodes):
-            rows.append(_play(environment, agent, episode))
-            best = max(rows, key=lambda row: row["reward"])
+            rows.append(play(episode))
+            best = _best(rows)
             macs = budget.structure.macs(best["counts"]) / budget.total
-            bar.set_postfix_str(
-                f"best reward {best['reward']:.3f}, FLOPs {macs:.1%}", refresh=False
-            )
+            text = f"best reward {best['reward']:.3f}, FLOPs {macs:.1%}"
+            bar.set_postfix_str(text, refresh=False)
             bar.update()
             if checkpoint and checkpoint.due():
-                checkpoint.save({"agent": agent.state_dict(), "episodes": rows})
+                checkpoint.save({"episodes": rows, "agent": agent.state_dict() if agent else {}})
     return Search(rows, Policy.of(budget.structure, _best(rows)["counts"]))
 
 
