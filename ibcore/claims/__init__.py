@@ -11,6 +11,16 @@ importable from here.
 """
 
 from ibcore.claims.agreement import agreement, curve_correlations
+from ibcore.claims.amc import (
+    AS_WELL,
+    accuracy_difference,
+    amc_beside_published,
+    amc_controls,
+    mt_6,
+    mt_7,
+    mt_8,
+    reward_correlation,
+)
 from ibcore.claims.curves import (
     NOISE_FLOOR,
     SATURATION,
@@ -63,6 +73,7 @@ from ibcore.claims.verdict import (
 )
 
 __all__ = [
+    "AS_WELL",
     "CONTRADICTED",
     "INCONCLUSIVE",
     "NOISE_FLOOR",
@@ -74,8 +85,11 @@ __all__ = [
     "Interval",
     "Verdict",
     "above",
+    "accuracy_difference",
     "agreement",
     "all_of",
+    "amc_beside_published",
+    "amc_controls",
     "below",
     "beyond_null",
     "collect",
@@ -91,11 +105,15 @@ __all__ = [
     "ll_5",
     "ll_6",
     "ll_7",
+    "mt_6",
+    "mt_7",
+    "mt_8",
     "noise_band",
     "per_seed",
     "phases",
     "published",
     "rank_correlation",
+    "reward_correlation",
     "smooth",
     "softmax_allowance",
     "szt_1",

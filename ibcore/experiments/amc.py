@@ -43,7 +43,7 @@ class Config:
     n_validation : int
         Training images that are kept from training and judge the candidates.
     network : str
-        Name of the network in the document's tables; narrow versions have a name of their own.
+        Name of the network in the document's tables; ``model`` may be a smaller one in its place.
     model, model_options
         See ``ibcore.models.build``.
     epochs, fine_tuning_epochs : int
@@ -180,19 +180,22 @@ class _Seed:
 
     def _note(self, share: float, method: str, model, policy: Policy, **more) -> None:
         """Fine-tune a pruned network and note what it is and can do."""
-        row = {"seed": self.seed, "network": self.config.network, "share": share, "method": method}
+        config = self.config
+        options = "".join(f", {key} {value:g}" for key, value in config.model_options.items())
+        row = {"seed": self.seed, "network": config.network, "model": config.model + options}
+        row |= {"share": share, "method": method}
         example = self.test[0][:100]
         row["macs"] = count_macs(model, example[:1])
         row["parameters"] = count_parameters(model)
         row["latency_ms"] = 1000 * measure_latency(model, example)
-        entropies = convolution_entropy(model, self.validation[0][: self.config.entropy_images])
+        entropies = convolution_entropy(model, self.validation[0][: config.entropy_images])
         row["entropy"] = sum(entropies.values()) / len(entropies)
         row["validation_accuracy"] = accuracy(model, *self.validation)
         row["pruned_accuracy"] = accuracy(model, *self.test)
         if method != FULL:
             tuned = copy.deepcopy(model)
             stage = f"fine-tuning {share:g} {method}"
-            model = self._trained(tuned, self.config.fine_tuning_epochs, stage)
+            model = self._trained(tuned, config.fine_tuning_epochs, stage)
         row["test_accuracy"] = accuracy(model, *self.test)
         self.networks.append({**row, **more, "policy": policy.to_json()})
 
@@ -284,7 +287,7 @@ def run(
     Returns
     -------
     dict of DataFrame
-        ``networks``: seed, network, share (allowed; 1 for the full network), method, macs,
+        ``networks``: seed, network, model, share (allowed; 1 for the full network), method, macs,
         parameters, latency_ms (of 100 images), entropy, validation_accuracy and pruned_accuracy
         (validation and test images, before fine-tuning), test_accuracy (after), policy (JSON),
         seconds_per_episode. ``episodes``: seed, network, share, search, episode, reward, accuracy,
