@@ -1,5 +1,6 @@
 """Grad-CAM saliency maps of all chosen layers from one forward and one backward pass."""
 
+import functools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -36,47 +37,30 @@ def grad_cam(
         M = \mathrm{ReLU}\Big(\sum_c w_c A_c\Big), \qquad
         w_c = \frac1{hw} \sum_{ij} \frac{\partial z_t}{\partial A_{cij}}
 
-    with A the layer's output and z_t the logit of the target class. One forward pass and one call
-    of ``torch.autograd.grad`` for all layers; parameters get no gradient.
+    with A the layer's output and z_t the logit of the target class: `class_activations`, then
+    `scaled`.
 
     Parameters
     ----------
-    model : torch.nn.Module
-        Returns logits (n, classes). Used in evaluation mode and left as it was found: modes,
-        hooks, ``requires_grad``, ``.grad``.
-    images : tensor (n, ...)
-        On the model's device.
-    layers : sequence of str
-        Names as in ``model.named_modules()``, with outputs (n, channels, h, w). A module that is
-        used several times counts with its last output.
-    targets : integer array or tensor (n,), optional
-        Class whose logit is explained; the class with the largest logit by default.
+    model, images, layers, targets
+        See `class_activations`.
     size : int or (int, int), optional
         Resize the scaled maps bilinearly (their maximum may fall below 1). By default each has
         the size of its layer.
     relu : bool
-        Keep the positive part only. Without it the minimum of the scaled map is the most negative
-        value.
+        See `scaled`.
 
     Returns
     -------
     dict
         Layer to tensor (n, h, w) on the device of the images, in the order of ``layers``. A map
-        that is constant (all zero, for instance, after the ReLU) becomes all zero: ``degenerate``
+        that is constant (all zero, for instance, after the ReLU) becomes all zero: `degenerate`
         tells which.
 
     Raises
     ------
     ValueError
-        For a layer that the model does not have (its layers are listed), that was not used, that
-        does not give maps or has no influence on the logits; no layers or images; outputs that are
-        no logits; targets that are not n class numbers.
-
-    Notes
-    -----
-    The images and every recorded output are copied before they are passed on, so that a following
-    in-place operation changes the copy. The graph begins at the first recorded layer if nothing
-    before it needs a gradient, so frozen parameters do no harm.
+        As `class_activations`, and for a size that is no positive integer.
 
     References
     ----------
@@ -97,6 +81,66 @@ def grad_cam(
     >>> image = torch.tensor([[[[4.0, 3.0], [2.0, 1.0]], [[0.0, 1.0], [2.0, 3.0]]]])
     >>> grad_cam(Difference(), image, ["layer"])["layer"].tolist()
     [[[1.0, 0.5], [0.0, 0.0]]]
+    """
+    size = None if size is None else _size(size)
+    maps = class_activations(model, images, layers, targets=targets)
+    maps = {layer: scaled(one, relu=relu) for layer, one in maps.items()}
+    if size is None:
+        return maps
+    return {
+        layer: functional.interpolate(one[:, None], size, mode="bilinear", align_corners=False)[
+            :, 0
+        ]
+        for layer, one in maps.items()
+    }
+
+
+def class_activations(
+    model: nn.Module, images: torch.Tensor, layers: Sequence[str], *, targets=None
+) -> dict[str, torch.Tensor]:
+    r"""Grad-CAM maps of several layers before the ReLU and the scaling.
+
+    .. math::
+        \sum_c w_c A_c, \qquad
+        w_c = \frac1{hw} \sum_{ij} \frac{\partial z_t}{\partial A_{cij}}
+
+    One forward pass and one call of ``torch.autograd.grad`` for all layers; parameters get no
+    gradient.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        Returns logits (n, classes). Used in evaluation mode and left as it was found: modes,
+        hooks, ``requires_grad``, ``.grad``.
+    images : tensor (n, ...)
+        On the model's device.
+    layers : sequence of str
+        Names as in ``model.named_modules()``, with outputs (n, channels, h, w). A module that is
+        used several times counts with its last output.
+    targets : integer array or tensor (n,), optional
+        Class whose logit is explained; the class with the largest logit by default.
+
+    Returns
+    -------
+    dict
+        Layer to tensor (n, h, w), in the order of ``layers``.
+
+    Raises
+    ------
+    ValueError
+        For a layer that the model does not have (its layers are listed), that was not used, that
+        does not give maps or has no influence on the logits; no layers or images; outputs that are
+        no logits; targets that are not n class numbers.
+
+    Notes
+    -----
+    The images and every recorded output are copied before they are passed on, so that a following
+    in-place operation changes the copy. The graph begins at the first recorded layer if nothing
+    before it needs a gradient, so frozen parameters do no harm.
+
+    References
+    ----------
+    Selvaraju et al. (2017), equations 1 and 2.
     """
     modules = {name: module for name, module in model.named_modules() if name}
     for layer in layers:
@@ -129,11 +173,10 @@ def grad_cam(
     finally:
         for handle in handles:
             handle.remove()
-    maps = {}
-    for layer, gradient in gradients.items():
-        weighted = torch.einsum("nc,nchw->nhw", gradient.mean((2, 3)), outputs[layer].detach())
-        maps[layer] = _scaled(weighted, relu, size)
-    return {layer: maps[layer] for layer in layers}
+    return {
+        layer: torch.einsum("nc,nchw->nhw", gradients[layer].mean((2, 3)), outputs[layer].detach())
+        for layer in layers
+    }
 
 
 def _targets(targets, logits, n):
@@ -166,17 +209,20 @@ def _gradients(logits, targets, outputs):
     return gradients
 
 
-def _scaled(maps, relu, size):
-    """Minimum 0 and maximum 1 for each map, 0 for a constant one; resized if asked for."""
+def scaled(maps: torch.Tensor, *, relu: bool = True) -> torch.Tensor:
+    """Maps (n, h, w) with minimum 0 and maximum 1 each; all zero where a map is constant.
+
+    With ``relu`` only the positive part counts; without it the minimum is the most negative value.
+
+    Examples
+    --------
+    >>> scaled(torch.tensor([[[-1.0, 1.0, 2.0]]])).tolist()
+    [[[0.0, 0.5, 1.0]]]
+    """
     if relu:
         maps = maps.relu()
     low, high = maps.amin((1, 2), keepdim=True), maps.amax((1, 2), keepdim=True)
-    maps = (maps - low) / torch.where(high > low, high - low, 1)
-    if size is not None:
-        size = _size(size)
-        maps = functional.interpolate(maps[:, None], size, mode="bilinear", align_corners=False)
-        maps = maps[:, 0]
-    return maps
+    return (maps - low) / torch.where(high > low, high - low, 1)
 
 
 def _size(size):
@@ -229,8 +275,12 @@ _FILTERS = {"lanczos": (_lanczos, 3.0), "bilinear": (_triangle, 1.0)}
 _PRECISION = 1 << 22
 
 
-def _resampling(before: int, after: int, resample: str) -> np.ndarray:
-    """Weights (after, before) of Pillow's resampling along one axis; each row sums to 1."""
+@functools.lru_cache(maxsize=256)
+def _resampling(before: int, after: int, resample: str, fixed_point: bool) -> torch.Tensor:
+    """Weights (after, before) of Pillow's resampling along one axis; each row sums to 1.
+
+    In fixed point they are whole multiples of 2**-22, given as integers.
+    """
     kernel, support = _FILTERS[resample]
     scale = before / after
     stretch = max(scale, 1.0)
@@ -241,7 +291,9 @@ def _resampling(before: int, after: int, resample: str) -> np.ndarray:
         last = min(int(centre + support * stretch + 0.5), before)
         values = kernel((np.arange(first, last) - centre + 0.5) / stretch)
         weights[row, first:last] = values / values.sum()
-    return weights
+    if fixed_point:
+        weights = np.trunc(weights * _PRECISION + np.copysign(0.5, weights))
+    return torch.from_numpy(weights)
 
 
 def _resized(maps: torch.Tensor, size: tuple[int, int], resample: str) -> torch.Tensor:
@@ -256,10 +308,7 @@ def _resized(maps: torch.Tensor, size: tuple[int, int], resample: str) -> torch.
         before = maps.shape[axis]
         if before == after:
             continue
-        weights = _resampling(before, after, resample)
-        if integers:
-            weights = np.trunc(weights * _PRECISION + np.copysign(0.5, weights))
-        weights = torch.from_numpy(weights).to(maps.device)
+        weights = _resampling(before, after, resample, integers).to(maps.device)
         maps = maps @ weights.T if axis == 2 else weights @ maps
         if integers:
             maps = ((maps + _PRECISION // 2) / _PRECISION).floor().clamp(0, 255)

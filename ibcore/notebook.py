@@ -66,8 +66,8 @@ class Chapter:
 
         Neither file holds a date, so equal results give equal files.
         """
-        if self._standin:
-            plotting.mark_standin(figure, self._standin)
+        if self._standin or " in place of " in self._data:
+            plotting.mark_standin(figure, self._data)
         content = results.with_palette(_saved(figure, "png", {"Software": None}))
         results.write_atomically(self.folder / f"{name}.png", content)
         figure.set_layout_engine("none")  # the places are known from the first drawing

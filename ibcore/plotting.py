@@ -154,9 +154,10 @@ def _limits(ax: Axes, mean: pd.DataFrame, ceiling_X, ceiling_Y) -> None:
         (ax.set_xlim if column == "I_XT" else ax.set_ylim)(low - margin, high + margin)
 
 
-def epoch_colourbar(figure: Figure, points, axes) -> None:
-    """The one colour bar of a figure of information planes."""
-    bar = figure.colorbar(points, ax=axes, pad=0.01, fraction=0.03)
+def epoch_colourbar(figure: Figure, points, axes=None, *, cax: Axes | None = None) -> None:
+    """The one colour bar of a figure of information planes, beside ``axes`` or in ``cax``."""
+    where = {"cax": cax} if cax else {"ax": axes, "pad": 0.01, "fraction": 0.03}
+    bar = figure.colorbar(points, **where)
     last = points.norm.vmax
     ticks = [0, *(10**k for k in range(int(np.log10(last)) + 1))]
     if last > 1.5 * ticks[-1]:
@@ -214,19 +215,148 @@ def information_planes(
     last = int(table["epoch"].max())
     for ax, value in zip(axes.flat, values, strict=False):
         part = table[table[by] == value]
-        on = [key for key in ("run", "set", "n") if key in part and key in bounds]
-        limits = bounds[(bounds[on] == part[on].iloc[0]).all(axis=1)].iloc[0]
         points = information_plane(
             ax,
             part,
-            ceiling_X=limits["ceiling_X"],
-            ceiling_Y=limits["ceiling_Y"],
+            **_ceilings(part, bounds),
             last_epoch=last,
             title=(titles or {}).get(value, str(value)),
         )
     for ax in axes.flat[len(values) :]:
         ax.set_visible(False)
     epoch_colourbar(figure, points, list(axes.flat))
+    return figure
+
+
+def _ceilings(part: pd.DataFrame, bounds: pd.DataFrame) -> dict[str, float]:
+    """The limits of one run, set and number of samples."""
+    on = [key for key in ("run", "set", "n") if key in part and key in bounds]
+    limits = bounds[(bounds[on] == part[on].iloc[0]).all(axis=1)].iloc[0]
+    return {column: limits[column] for column in ("ceiling_X", "ceiling_Y")}
+
+
+def planes_and_training(table: pd.DataFrame, history: pd.DataFrame, bounds: pd.DataFrame) -> Figure:
+    """A row per run: loss and accuracy on training and test samples, information plane.
+
+    ``table`` and ``bounds`` as in ``information_planes``; ``history`` has the columns ``run, seed,
+    epoch, train_loss, train_accuracy, test_loss, test_accuracy``.
+    """
+    runs = list(dict.fromkeys(table["run"]))
+    figure, axes = grid(3, rows=len(runs))
+    last = int(table["epoch"].max())
+    for row, run in zip(axes, runs, strict=True):
+        part, trained = table[table["run"] == run], history[history["run"] == run]
+        limits = _ceilings(part, bounds)
+        points = information_plane(row[2], part, **limits, last_epoch=last, title=run)
+        for ax, quantity in zip(row, ("loss", "accuracy"), strict=False):
+            both = pd.concat(
+                trained.assign(value=trained[f"{samples}_{quantity}"], samples=samples)
+                for samples in ("train", "test")
+            )
+            label = "loss [nats]" if quantity == "loss" else quantity
+            over_epochs(ax, both, "value", hue="samples", ylabel=label, title=run)
+    epoch_colourbar(figure, points, list(axes.flat))
+    return figure
+
+
+def filter_planes(table: pd.DataFrame, bounds: pd.DataFrame, *, columns: int = 8) -> Figure:
+    """A small information plane for every filter of a layer, all with the same limits.
+
+    Parameters
+    ----------
+    table : DataFrame
+        ``seed, epoch, filter, I_XT, I_TY`` of one run, set, estimator, layer and seed: filter 3 of
+        one seed has nothing to do with filter 3 of another.
+    bounds : DataFrame
+        ``run, set, n, ceiling_X, ceiling_Y``.
+    columns : int
+        Panels per row.
+
+    Raises
+    ------
+    ValueError
+        If the table mixes seeds or layers, or is empty.
+    """
+    if table.empty:
+        raise ValueError("planes of filters need at least one row")
+    for column in ("seed", "layer"):
+        if table[column].nunique() > 1:
+            raise ValueError(f"one {column} at a time, got {sorted(set(table[column].tolist()))}")
+    filters, limits = sorted(table["filter"].unique()), _ceilings(table, bounds)
+    columns = min(columns, len(filters))
+    rows = -(-len(filters) // columns)
+    width, height = 1.3 * columns + 1.7, 1.3 * rows + 1.0
+    figure, axes = plt.subplots(
+        rows, columns, figsize=(width, height), sharex=True, sharey=True, squeeze=False
+    )
+    figure.subplots_adjust(
+        left=0.7 / width,
+        right=1 - 1.0 / width,
+        bottom=0.6 / height,
+        top=1 - 0.4 / height,
+        wspace=0.12,
+        hspace=0.25,
+    )  # the same at once as a constrained layout would find in seconds
+    norm = epoch_norm(int(table["epoch"].max()))
+    for ax, number in zip(axes.flat, filters, strict=False):
+        path = table[table["filter"] == number].sort_values("epoch")
+        ax.plot(path["I_XT"], path["I_TY"], color="0.85", linewidth=0.6, zorder=1)
+        points = ax.scatter(
+            path["I_XT"], path["I_TY"], c=path["epoch"], cmap="viridis", norm=norm, s=6, zorder=2
+        )
+        end = path.iloc[-1]
+        ax.scatter(end["I_XT"], end["I_TY"], s=22, facecolor="none", edgecolor="black", zorder=3)
+        ax.axvline(limits["ceiling_X"], color="0.4", linestyle=":", linewidth=0.8)
+        ax.axhline(limits["ceiling_Y"], color="0.4", linestyle=":", linewidth=0.8)
+        ax.set_title(str(number), fontsize=7, pad=2)
+        ax.tick_params(labelsize=6, length=2)
+    for ax in axes.flat[len(filters) :]:
+        ax.set_visible(False)
+    for axis, limit in (("x", limits["ceiling_X"]), ("y", limits["ceiling_Y"])):
+        axes[0, 0].set(**{f"{axis}lim": (-0.06 * limit, 1.06 * limit)})
+    figure.supxlabel("I(X;T) [bits]", fontsize=9)
+    figure.supylabel("I(T;Y) [bits]", fontsize=9)
+    place = figure.add_axes((1 - 0.8 / width, 0.6 / height, 0.15 / width, 1 - 1.0 / height))
+    epoch_colourbar(figure, points, cax=place)
+    return figure
+
+
+def filters_over_epochs(
+    table: pd.DataFrame, value: str, *, ylabel: str, title: str = "", ceiling: float | None = None
+) -> Figure:
+    """A panel per layer with a thin line for every filter and a thick one for their mean.
+
+    ``table`` holds the filters of one run and one seed; ``ceiling`` is drawn dotted.
+    """
+    layers = table.sort_values("layer_index")["layer"].unique()
+    figure, axes = grid(len(layers), width=3.2, height=3)
+    for ax, layer in zip(axes.flat, layers, strict=True):
+        curves = table[table["layer"] == layer].pivot(index="epoch", columns="filter", values=value)
+        ax.plot(curves.index, curves, color="tab:blue", alpha=0.4, linewidth=0.8)
+        ax.plot(curves.index, curves.mean(axis=1), color="black", linewidth=1.8)
+        if ceiling is not None:
+            ax.axhline(ceiling, color="0.4", linestyle=":", linewidth=1)
+        _epoch_axis(ax, curves.index.max())
+        _show_zero(ax)
+        name = ", ".join(filter(None, (title, f"{layer}: {curves.shape[1]} filters")))
+        ax.set(ylabel=ylabel, title=name)
+    return figure
+
+
+def spectrograms(pictures: np.ndarray, titles: list[str], *, columns: int = 4) -> Figure:
+    """One spectrogram per panel: time to the right, mel bands upwards, bright is loud.
+
+    ``pictures`` is (n, bands, columns) with values in [0, 1] and the lowest band first.
+    """
+    rows = -(-len(pictures) // columns)
+    figure, axes = grid(columns, rows=rows, width=2.6, height=2.4)
+    for ax, picture, title in zip(axes.flat, pictures, titles, strict=False):
+        image = ax.imshow(picture, origin="lower", cmap="magma", vmin=0, vmax=1, aspect="auto")
+        ax.set(title=title, xlabel="time step", ylabel="mel band")
+    for ax in axes.flat[len(pictures) :]:
+        ax.set_visible(False)
+    bar = figure.colorbar(image, ax=list(axes.flat), pad=0.01, fraction=0.03)
+    bar.set_label("level, 0 to 1 (the range of the clip in dB)")
     return figure
 
 
@@ -240,11 +370,12 @@ def over_epochs(
     ylabel: str = "",
     title: str = "",
     label_ends: bool = True,
+    zero: bool = True,
 ) -> Axes:
     """One line per value of ``hue`` over epochs, with the standard deviation over seeds as a band.
 
     Labels stand at the ends of the lines (or in a legend), epoch is on a logarithmic scale that
-    shows epoch 0.
+    shows epoch 0. Zero is visible unless ``zero`` is False.
     """
     levels = list(dict.fromkeys(table[hue]))
     colours = dict(zip(levels, sns.color_palette("colorblind", len(levels)), strict=True))
@@ -257,20 +388,30 @@ def over_epochs(
             mean.index, mean - spread, mean + spread, color=colours[level], alpha=0.2, linewidth=0
         )
         ends.append((mean.iloc[-1], str(level), colours[level]))
-    ax.set_xscale("symlog", linthresh=1, linscale=0.3)
-    ax.xaxis.set_major_formatter(lambda epoch, _: f"{epoch:g}")
     last = table["epoch"].max()
-    ax.set_xlim(0, last)
+    _epoch_axis(ax, last)
     if ceiling is not None:
         ax.axhline(ceiling, color="0.4", linestyle=":", linewidth=1)
-    low, high = ax.get_ylim()
-    ax.set_ylim(min(low, 0.0), max(high, 0.0))
+    if zero:
+        _show_zero(ax)
     if label_ends:
         _label_ends(ax, last, ends)
     else:
         ax.legend(fontsize=7)
-    ax.set(xlabel="epoch (0 = initialisation)", ylabel=ylabel or value, title=title)
+    ax.set(ylabel=ylabel or value, title=title)
     return ax
+
+
+def _show_zero(ax: Axes) -> None:
+    low, high = ax.get_ylim()
+    ax.set_ylim(min(low, 0.0), max(high, 0.0))
+
+
+def _epoch_axis(ax: Axes, last: int) -> None:
+    ax.set_xscale("symlog", linthresh=1, linscale=0.3)
+    ax.xaxis.set_major_formatter(lambda epoch, _: f"{epoch:g}")
+    ax.set_xlim(0, last)
+    ax.set_xlabel("epoch (0 = initialisation)")
 
 
 def _label_ends(ax: Axes, x: float, ends: list[tuple]) -> None:
@@ -341,6 +482,147 @@ def information_over_epochs(
         for ax, (value, label) in zip(axes[:, column], INFORMATION.items(), strict=True):
             over_epochs(ax, part, value, hue=hue, ylabel=label, title=name)
     return figure
+
+
+def early_stopping(ax: Axes, table: pd.DataFrame, stops: pd.DataFrame) -> Axes:
+    """Stars in an information plane where training would have been stopped early.
+
+    Each star is a layer's mean over seeds, every seed at its own epoch.
+
+    Parameters
+    ----------
+    ax : Axes
+        With ``information_plane`` of the same table.
+    table : DataFrame
+        See ``information_plane``.
+    stops : DataFrame
+        ``seed, epoch`` of that run.
+    """
+    where = _mean_over_seeds(
+        table.merge(stops[["seed", "epoch"]]).assign(epoch=0), ["I_XT", "I_TY"]
+    )
+    ax.scatter(
+        where["I_XT"], where["I_TY"], marker="*", s=70, color="crimson", zorder=5, linewidth=0,
+        label="early stopping",
+    )  # fmt: skip
+    ax.legend(title="layer at the last epoch", fontsize=7, title_fontsize=7, loc="best")
+    return ax
+
+
+def learning_curves(
+    ax: Axes, history: pd.DataFrame, value: str, *, stops: pd.DataFrame, title: str = ""
+) -> Axes:
+    """Training and validation curve of one run, and the median epoch of early stopping (dotted).
+
+    Parameters
+    ----------
+    ax : Axes
+    history : DataFrame
+        ``seed, epoch, train_<value>, test_<value>``.
+    value : {"loss", "accuracy"}
+        The loss is shown on a scale that is logarithmic above 1 nat.
+    stops : DataFrame
+        ``seed, epoch``.
+    title : str
+    """
+    names = {f"train_{value}": "training", f"test_{value}": "validation"}
+    long = history.rename(columns=names).melt(["seed", "epoch"], [*names.values()], "on", value)
+    label = "loss (nats)" if value == "loss" else value
+    over_epochs(ax, long, value, hue="on", ylabel=label, title=title, label_ends=False)
+    ax.axvline(stops["epoch"].median(), color="crimson", linestyle=":", linewidth=1)
+    if value == "loss":
+        ax.set_yscale("symlog", linthresh=1)
+        ax.yaxis.set_major_formatter(lambda loss, _: f"{loss:g}")
+        ax.set_ylim(bottom=0)
+    return ax
+
+
+def planes_with_learning(
+    table: pd.DataFrame, bounds: pd.DataFrame, history: pd.DataFrame, stops: pd.DataFrame
+) -> Figure:
+    """A row per run: its information plane with early stopping, its loss and its accuracy.
+
+    ``table``, ``bounds`` and ``history`` are as the experiment gives them, with the column
+    ``run``; ``stops`` has ``run, seed, epoch``.
+    """
+    runs = list(dict.fromkeys(table["run"]))
+    figure, axes = grid(3, rows=len(runs), height=3)
+    last = int(table["epoch"].max())
+    for (plane, *others), run in zip(axes, runs, strict=True):
+        part, limits = table[table["run"] == run], bounds[bounds["run"] == run].iloc[0]
+        chosen = stops[stops["run"] == run]
+        points = information_plane(
+            plane,
+            part,
+            ceiling_X=limits["ceiling_X"],
+            ceiling_Y=limits["ceiling_Y"],
+            last_epoch=last,
+            title=run,
+        )
+        early_stopping(plane, part, chosen)
+        for ax, value in zip(others, ("loss", "accuracy"), strict=True):
+            learning_curves(ax, history[history["run"] == run], value, stops=chosen, title=run)
+    epoch_colourbar(figure, points, list(axes.flat))
+    return figure
+
+
+def places(ax: Axes, X: np.ndarray, Y: np.ndarray, classes: Sequence[str], *, title="") -> Axes:
+    """Where the samples lie: longitude and latitude are the first two features."""
+    for number, name in enumerate(classes):
+        chosen = X[number == Y]
+        ax.scatter(chosen[:, 0], chosen[:, 1], s=9, alpha=0.6, label=f"{name} ({len(chosen)})")
+    ax.legend(fontsize=7)
+    ax.set(xlabel="longitude [degrees]", ylabel="latitude [degrees]", title=title)
+    return ax
+
+
+def verdict_map(
+    ax: Axes,
+    table: pd.DataFrame,
+    *,
+    x: str,
+    y: str,
+    value: str,
+    inside: str,
+    limits: tuple[float, float],
+    label: str,
+    title: str = "",
+) -> Axes:
+    """Heat map of a value over two settings, with a line about the cells where something holds.
+
+    Parameters
+    ----------
+    ax : Axes
+    table : DataFrame
+        One row per cell.
+    x, y : str
+        Columns of the settings, also the names of the axes.
+    value : str
+        Column of the numbers, written into the cells.
+    inside : str
+        Column of booleans: true within the line.
+    limits : (low, high)
+        Of the colour scale, to share it between panels.
+    label : str
+        Name and unit of the value.
+    title : str
+    """
+    cells = table.pivot(index=y, columns=x, values=value)
+    held = table.pivot(index=y, columns=x, values=inside).to_numpy(dtype=bool)
+    sns.heatmap(
+        cells, ax=ax, annot=True, fmt=".2f", cmap="Blues", vmin=limits[0], vmax=limits[1],
+        cbar_kws={"label": label}, annot_kws={"fontsize": 8},
+    )  # fmt: skip
+    framed = np.pad(held, 1)
+    for across, lines in ((0, ax.hlines), (1, ax.vlines)):
+        for place in np.argwhere(np.diff(framed.astype(int), axis=across)):
+            edge, start = place[across], place[1 - across] - 1
+            lines(edge, start, start + 1, color="crimson", linewidth=3, clip_on=False)
+    ax.set_yticklabels([f"{number:g}" for number in cells.index], rotation=0)
+    ax.set_xticklabels([f"{number:g}" for number in cells.columns])
+    ax.set_title(title)
+    ax.invert_yaxis()
+    return ax
 
 
 def intervals(ax: Axes, table: pd.DataFrame, *, label: str, xlabel: str, threshold=None) -> Axes:
@@ -500,3 +782,94 @@ def answer_matrix(table: pd.DataFrame, *, rows: Sequence[str], columns: str) -> 
         keys, ["I(X;T) falls", "does not fall", "open"], loc="outside lower center", ncols=3
     )
     return figure
+
+
+def _decoded(text: str) -> np.ndarray:
+    """The square picture in a field of text: ``x`` and two hexadecimal digits per pixel."""
+    pixels = np.frombuffer(bytes.fromhex(text.removeprefix("x")), dtype=np.uint8)
+    side = round(len(pixels) ** 0.5)
+    return pixels.reshape(side, side)
+
+
+def saliency_strips(strips: dict[str, pd.DataFrame], *, every: int = 1) -> Figure:
+    """Saliency maps of one picture through the layers of a network, one row per network.
+
+    Parameters
+    ----------
+    strips : dict
+        Title of a row to its table ``layer, side, pixels``, the picture itself first.
+    every : int
+        Show each ``every``-th layer only, and the last.
+    """
+    chosen = {}
+    for title, table in strips.items():
+        layers = list(range(1, len(table), every))
+        chosen[title] = table.iloc[[0, *layers, *({len(table) - 1} - set(layers))]]
+    columns = max(len(table) for table in chosen.values())
+    figure, axes = grid(columns, rows=len(chosen), width=1.05, height=1.35)
+    for ax in axes.flat:
+        ax.set_axis_off()
+    for row, (title, table) in zip(axes, chosen.items(), strict=True):
+        for ax, one in zip(row, table.itertuples(), strict=False):
+            picture = one.layer == "picture"
+            colours = "gray" if picture else "magma"
+            ax.imshow(_decoded(one.pixels), cmap=colours, vmin=0, vmax=255)
+            name = (
+                title.replace(", ", "\n", 1) if picture else f"{one.layer}\n{one.side}x{one.side}"
+            )
+            ax.set_title(name, fontsize=7)
+    return figure
+
+
+def entropy_through_depth(
+    table: pd.DataFrame, baseline: pd.DataFrame, published: pd.DataFrame | None = None
+) -> Figure:
+    """Spatial entropy against depth: a panel per network, a line and an interval per setting.
+
+    Parameters
+    ----------
+    table : DataFrame
+        ``network, setting, layer, layer_index, side, mean, low, high``.
+    baseline : DataFrame
+        The same columns for shuffled pixels, drawn dashed and grey.
+    published : DataFrame, optional
+        ``network, layer, setting, published``, drawn as crosses in the colour of the setting.
+    """
+    networks = list(dict.fromkeys(table["network"]))
+    settings = list(dict.fromkeys(table["setting"]))
+    colours = dict(zip(settings, sns.color_palette("colorblind", len(settings)), strict=True))
+    columns = min(3, len(networks))
+    figure, axes = grid(columns, rows=-(-len(networks) // columns), width=4.4, height=3.4)
+    for ax in axes.flat[len(networks) :]:
+        ax.set_visible(False)
+    for ax, network in zip(axes.flat, networks, strict=False):
+        part = table[table["network"] == network]
+        shuffled = baseline[baseline["network"] == network].groupby("layer_index")["mean"].mean()
+        ax.plot(shuffled.index, shuffled, color="0.6", linestyle="--", label="pixels shuffled")
+        for setting, curve in part.groupby("setting", sort=False):
+            colour = colours[setting]
+            ax.plot(curve["layer_index"], curve["mean"], color=colour, marker=".", label=setting)
+            finite = curve[np.isfinite(curve["low"])]
+            ax.fill_between(
+                finite["layer_index"], finite["low"], finite["high"], color=colour, alpha=0.2, lw=0
+            )
+            if published is not None:
+                known = published[published["setting"] == setting].merge(
+                    part[["network", "layer", "layer_index"]].drop_duplicates()
+                )
+                ax.plot(known["layer_index"], known["published"], "x", color=colour, markersize=7)
+        _side_axis(ax, part)
+        ax.set_ylim(0, 1)
+        ax.set(ylabel="aura matrix entropy (no unit)", title=network)
+        ax.legend(fontsize=7)
+    return figure
+
+
+def _side_axis(ax: Axes, part: pd.DataFrame) -> None:
+    """Label the layer axis with the sides of the maps, where they change."""
+    sides = part.drop_duplicates("layer_index").sort_values("layer_index")
+    first = sides.drop_duplicates("side")
+    ax.set_xticks(first["layer_index"], [f"{side}" for side in first["side"]])
+    for place in first["layer_index"].iloc[1:]:
+        ax.axvline(place - 0.5, color="0.9", linewidth=1, zorder=0)
+    ax.set_xlabel("layer, from input to output (side of its map)")

@@ -402,6 +402,8 @@ class InformationRecorder(Callback):
         Rows whose loss and accuracy go into ``history``.
     seeds : sequence of int
         Written into the rows.
+    columns : sequence of mappings, optional
+        For each replica, more columns of its rows, beside the seed.
     epochs : sequence of int
         When to measure.
     estimators : sequence of mappings
@@ -435,6 +437,7 @@ class InformationRecorder(Callback):
         train_rows: torch.Tensor,
         test_rows: torch.Tensor,
         seeds: Sequence[int],
+        columns: Sequence[Mapping] | None = None,
         epochs: Sequence[int],
         estimators: Sequence[Mapping],
         layers: Sequence[str],
@@ -444,7 +447,10 @@ class InformationRecorder(Callback):
         self._inputs, self._labels = inputs, labels
         self._sets = sets
         self._train_rows, self._test_rows = train_rows, test_rows
-        self._seeds = list(seeds)
+        self._replicas = [
+            {"seed": seed, **more}
+            for seed, more in zip(seeds, columns or [{}] * len(seeds), strict=True)
+        ]
         self._order = {epoch: i for i, epoch in enumerate(epochs)}
         self._last = max(epochs)
         self._estimators = [dict(spec) for spec in estimators]
@@ -470,10 +476,10 @@ class InformationRecorder(Callback):
         """Append the rows of this epoch, if it is one to record."""
         if epoch not in self._order:
             return
-        for index, seed in enumerate(self._seeds):
-            self._record(epoch, index, seed, replicas.network(index))
+        for index, who in enumerate(self._replicas):
+            self._record(epoch, index, who, replicas.network(index))
 
-    def _record(self, epoch: int, index: int, seed: int, model: nn.Module) -> None:
+    def _record(self, epoch: int, index: int, who: dict, model: nn.Module) -> None:
         estimators = self._estimators_at(epoch)
         logits = {}
         for name, rows in self._sets.items():
@@ -483,20 +489,20 @@ class InformationRecorder(Callback):
                 model, inputs, self._layers, self._chunk_size, self._softmax
             )
             for number, (layer, T) in enumerate(activations.items()):
-                where = {"seed": seed, "epoch": epoch, "set": name, "layer": layer}
+                where = {**who, "epoch": epoch, "set": name, "layer": layer}
                 try:
                     measured = measure(T, labels, estimators, X=inputs)
                 except ValueError as error:
                     raise ValueError(
-                        f"seed {seed}, epoch {epoch}, {name} set, layer {layer}: {error}"
+                        f"seed {who['seed']}, epoch {epoch}, {name} set, layer {layer}: {error}"
                     ) from error
                 for row in measured:
                     self.measurements.append({**where, "layer_index": number, **row})
-        self._record_history(epoch, index, seed, model, logits)
+        self._record_history(epoch, index, who, model, logits)
 
-    def _record_history(self, epoch, index, seed, model, logits: dict[str, torch.Tensor]) -> None:
+    def _record_history(self, epoch, index, who, model, logits: dict[str, torch.Tensor]) -> None:
         """Loss and accuracy; a set that was measured is not passed through the model again."""
-        row = {"seed": seed, "epoch": epoch}
+        row = {**who, "epoch": epoch}
         for name, rows in (("train", self._train_rows[index]), ("test", self._test_rows[index])):
             if name not in logits:
                 inputs = self._inputs[rows]

@@ -101,6 +101,29 @@ class Replicas:
             return call(self._parameters, inputs)
         return torch.vmap(call, randomness="different")(self._parameters, inputs)
 
+    def penalise(self, factors: torch.Tensor) -> None:
+        """Add the gradients of the L2 penalty, factor times the sum of all squared weights.
+
+        Weights are the parameters with two or more axes in one network, so biases and the scales
+        of normalisation layers are left out, as with Keras's ``kernel_regularizer``. The gradient
+        of f w^2 is 2 f w.
+
+        Parameters
+        ----------
+        factors : tensor (replicas,)
+            On the device; call it after ``backward``.
+        """
+        if self.stacked:
+            for parameter in self._parameters.values():
+                if parameter.dim() > 2:
+                    shape = (-1, *[1] * (parameter.dim() - 1))
+                    parameter.grad.addcmul_(parameter.detach(), 2 * factors.view(shape))
+            return
+        for model, factor in zip(self._models, factors, strict=True):
+            for parameter in model.parameters():
+                if parameter.dim() > 1:
+                    parameter.grad.addcmul_(parameter.detach(), 2 * factor)
+
     def network(self, index: int) -> nn.Module:
         """Replica ``index`` as an ordinary network with its present weights."""
         model = self._models[index]
@@ -111,8 +134,8 @@ class Replicas:
         return model
 
     def train(self) -> None:
-        """Put every network into training mode."""
-        for model in self._models:
+        """Put what computes the losses into training mode."""
+        for model in [self._skeleton] if self.stacked else self._models:
             model.train()
 
     def state_dict(self) -> dict:
@@ -200,18 +223,25 @@ class Checkpoint:
 
 
 def make_optimiser(
-    name: str, parameters, *, learning_rate: float, momentum: float = 0.0
+    name: str, parameters, *, learning_rate: float, momentum: float = 0.0, weight_decay: float = 0.0
 ) -> torch.optim.Optimizer:
     """``"adam"`` (with the 1e-7 that Keras adds to the root) or ``"sgd"``.
 
     Both work element by element, so that stacked replicas take the same steps as separate ones.
+    ``weight_decay`` shrinks every parameter, biases too. With Adam it is decoupled from the
+    gradient (``torch.optim.AdamW``): each step first multiplies by 1 - learning rate * decay, so it
+    is not the L2 penalty of ``fit``, whose gradient Adam rescales. With SGD, decay * parameter is
+    added to the gradient, which is the gradient of the penalty decay / 2 * sum of squares.
     """
     if not learning_rate > 0:
         raise ValueError(f"learning_rate must be positive, got {learning_rate}")
+    if not weight_decay >= 0:
+        raise ValueError(f"weight_decay must not be negative, got {weight_decay}")
+    options = {"lr": learning_rate, "weight_decay": weight_decay, "fused": True}
     if name == "adam":
-        return torch.optim.Adam(parameters, lr=learning_rate, eps=1e-7, fused=True)
+        return torch.optim.AdamW(parameters, eps=1e-7, **options)
     if name == "sgd":
-        return torch.optim.SGD(parameters, lr=learning_rate, momentum=momentum, fused=True)
+        return torch.optim.SGD(parameters, momentum=momentum, **options)
     raise ValueError(f"unknown optimiser {name!r}; known: adam, sgd")
 
 
@@ -246,6 +276,8 @@ def fit(
     momentum: float = 0.0,
     annealing: str = "none",
     augment: bool = False,
+    l2: float | Sequence[float] = 0.0,
+    weight_decay: float = 0.0,
     callbacks: Sequence[Callback] = (),
     checkpoint: Checkpoint | None = None,
     description: str = "training",
@@ -268,13 +300,16 @@ def fit(
     batch_size : int or None
         None takes all training rows in every step (full batch, in fixed order). The last batch of
         an epoch may be smaller.
-    optimiser, learning_rate, momentum
+    optimiser, learning_rate, momentum, weight_decay
         See ``make_optimiser``.
     annealing : {"none", "cosine"}
         "cosine" lowers the learning rate after every epoch, along half a cosine from
         ``learning_rate`` to 0.
     augment : bool
         Change the images of every batch, see ``crop_and_flip``.
+    l2 : float or sequence of float
+        Factor of the penalty that is added to the loss, for all networks or for each its own:
+        factor * sum of squared weights, not halved, biases left out (see ``Replicas.penalise``).
     callbacks : sequence of Callback
     checkpoint : Checkpoint, optional
         Written while training, read at the start: an interrupted training goes on and ends with
@@ -290,8 +325,8 @@ def fit(
     ------
     ValueError
         For empty or non-finite inputs, lengths that differ, a negative number of epochs, a
-        non-positive batch size or learning rate, an unknown optimiser or annealing, stacked models
-        that differ in architecture.
+        non-positive batch size or learning rate, a negative penalty or weight decay, an unknown
+        optimiser or annealing, stacked models that differ in architecture.
     """
     if rows is None:
         rows = torch.arange(len(inputs)).expand(len(models), -1)
@@ -300,8 +335,13 @@ def fit(
         raise ValueError(f"unknown annealing {annealing!r}; known: none, cosine")
     replicas = Replicas(models, device)
     inputs, labels = inputs.to(device), labels.to(device)
+    factors = _penalties(l2, len(models)).to(device)
     steps = make_optimiser(
-        optimiser, replicas.parameters(), learning_rate=learning_rate, momentum=momentum
+        optimiser,
+        replicas.parameters(),
+        learning_rate=learning_rate,
+        momentum=momentum,
+        weight_decay=weight_decay,
     )
     generators = [torch.Generator().manual_seed(derived_seed(seed, "order")) for seed in seeds]
     start = 0
@@ -331,7 +371,9 @@ def fit(
                     share = (1 + math.cos(math.pi * (epoch - 1) / epochs)) / 2
                     for group in steps.param_groups:
                         group["lr"] = learning_rate * share
-                _train_epoch(replicas, steps, inputs, labels, rows, generators, batch_size, augment)
+                _train_epoch(
+                    replicas, steps, inputs, labels, rows, generators, batch_size, augment, factors
+                )
                 bar.update()
             for callback in callbacks:
                 callback.on_epoch(epoch, replicas)
@@ -373,7 +415,17 @@ def crop_and_flip(
     return padded[image, :, rows, columns].permute(0, 3, 1, 2)
 
 
-def _train_epoch(replicas, steps, inputs, labels, rows, generators, batch_size, augment):
+def _penalties(l2, count: int) -> torch.Tensor:
+    """One factor per network; empty if there is no penalty."""
+    factors = torch.as_tensor(l2, dtype=torch.float32)
+    if factors.dim() == 0:
+        factors = factors.expand(count)
+    if factors.shape != (count,) or not (factors >= 0).all() or factors.isinf().any():
+        raise ValueError(f"l2 must be one factor >= 0, or one for each of {count}, got {l2}")
+    return factors if factors.any() else factors[:0]
+
+
+def _train_epoch(replicas, steps, inputs, labels, rows, generators, batch_size, augment, factors):
     n = rows.shape[1]
     order = rows
     if batch_size is not None and batch_size < n:
@@ -387,4 +439,6 @@ def _train_epoch(replicas, steps, inputs, labels, rows, generators, batch_size, 
             pairs = zip(images, generators, strict=True)
             images = torch.stack([crop_and_flip(part, generator) for part, generator in pairs])
         replicas.backward(images, labels[batch])
+        if len(factors):
+            replicas.penalise(factors)
         steps.step()

@@ -136,6 +136,15 @@ def test_a_stand_in_is_named_on_the_figure():
     assert saved("b", sweep(STANDIN, "stand-in"))["png"] != saved("b", sweep())["png"]
 
 
+def test_data_in_place_of_others_are_named_on_the_figure():
+    label = "GTZAN in place of FMA-small"
+    made, figure = chapter(sweep(label, "local")), draw()
+    made.figure("planes", figure, "Planes")
+    assert [text.get_text() for text in figure.texts] == [label]
+    shown = made.claims([Verdict("PD-1", SUPPORTED, "drop 1", 3)])
+    assert shown["verdict"].tolist() == ["supported"]
+
+
 def test_a_failed_figure_leaves_the_old_files(monkeypatch):
     before = saved()
 

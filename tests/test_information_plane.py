@@ -258,6 +258,89 @@ def test_schedule_and_estimators_reach_the_recorder():
     }
 
 
+# ---------------------------------------------------------------- penalties, standardisation
+
+SIGHTINGS = change(
+    SZT, dataset="pokemon", n_train=80, model_options={"n_inputs": 4, "hidden": (4,)},
+    standardise=True, batch_size=None,
+)  # fmt: skip
+
+
+def test_features_are_standardised_by_each_seeds_own_training_rows(monkeypatch):
+    given = captured(monkeypatch, SIGHTINGS)
+    raw = load(SIGHTINGS).X
+    inputs, rows = given["inputs"].numpy(), given["rows"].numpy()
+    assert inputs.shape == (3 * 80, 4)
+    for own in rows:
+        np.testing.assert_allclose(inputs[own].mean(0), 0, atol=1e-5)
+        np.testing.assert_allclose(inputs[own].std(0), 1, atol=1e-5)
+    plain = captured(monkeypatch, change(SIGHTINGS, standardise=False))
+    assert np.array_equal(plain["inputs"].numpy(), raw)
+    for i, own in enumerate(plain["rows"].numpy()):
+        mean, deviation = raw[own].astype(float).mean(0), raw[own].astype(float).std(0)
+        np.testing.assert_allclose(inputs[rows[i]], (raw[own] - mean) / deviation, atol=1e-4)
+        labels = given["labels"].numpy()[rows[i]]
+        assert np.array_equal(labels, plain["labels"].numpy()[own])
+
+
+def test_every_set_of_a_seed_lies_in_its_own_copy(monkeypatch):
+    config = change(SIGHTINGS, measured_sets=("all", "train", "test"))
+    recorder = captured(monkeypatch, config)["callbacks"][0]
+    for i in range(3):
+        parts = {name: rows[i].tolist() for name, rows in recorder._sets.items()}
+        assert sorted(parts["train"] + parts["test"]) == parts["all"]
+        assert parts["all"] == list(range(80 * i, 80 * (i + 1)))
+        assert recorder._test_rows[i].tolist() == parts["test"]
+
+
+def test_the_test_rows_do_not_enter_the_statistics(monkeypatch):
+    samples = load(SIGHTINGS)
+    given = captured(monkeypatch, SIGHTINGS)
+    test = captured(monkeypatch, change(SIGHTINGS, standardise=False))["callbacks"][0]._test_rows
+    far = np.array(samples.X)
+    far[test[0].numpy()] += 1e6
+    monkeypatch.setattr(
+        information_plane, "fit", lambda networks, inputs, *_, **rest: given.update(moved=inputs)
+    )
+    run(SIGHTINGS, 0, dataclasses.replace(samples, X=far))
+    own = given["rows"][0]
+    assert torch.equal(given["moved"][own], given["inputs"][own])
+
+
+def test_a_constant_feature_becomes_zero():
+    samples = load(SIGHTINGS)
+    X = np.array(samples.X)
+    X[:, 2] = 7
+    history = run(SIGHTINGS, 0, dataclasses.replace(samples, X=X))["history"]
+    assert np.isfinite(history["test_loss"]).all()
+
+
+@pytest.mark.parametrize("config", [SIGHTINGS, SZT])
+def test_several_penalties_at_once_are_the_single_ones(config):
+    together = run(change(config, l2=(0.0, 0.02)), 3)
+    for factor in (0.0, 0.02):
+        single = run(change(config, l2=factor), 3)
+        for name, table in single.items():
+            chosen = together[name][together[name]["l2"] == factor]
+            chosen = chosen.drop(columns="l2").reset_index(drop=True)
+            pd.testing.assert_frame_equal(chosen, table, atol=1e-4, rtol=0)
+            assert "l2" not in table
+
+
+def test_one_penalty_in_a_tuple_has_its_column():
+    tables = run(change(SZT, l2=(0.1,)), 0)
+    assert all(table["l2"].unique().tolist() == [0.1] for table in tables.values())
+
+
+def test_penalties_reach_the_training(monkeypatch):
+    given = captured(monkeypatch, change(SZT, l2=(0.0, 0.1), weight_decay=0.3), seed=5)
+    assert given["l2"] == [0.0] * 3 + [0.1] * 3
+    assert given["seeds"] == [5, 6, 7] * 2
+    assert given["weight_decay"] == 0.3
+    assert torch.equal(given["rows"][:3], given["rows"][3:])
+    assert captured(monkeypatch, SZT)["l2"] == [0.0] * 3
+
+
 # ---------------------------------------------------------------- data
 
 
@@ -283,6 +366,18 @@ def test_load_reads_once_and_tells_settings_apart():
     assert load(SZT).fingerprint != load(change(SZT, n_train=199)).fingerprint
 
 
+def test_load_passes_the_options_of_the_data_on():
+    options = {"sample_rate": 2000, "n_fft": 256, "hop_length": 64, "bands": 8, "columns": 8}
+    small = {**options, "seconds": 1.0, "size": 8}
+    config = change(DIGITS, dataset="fma", n_train=8, n_test=4, dataset_options=small)
+    found = load(config)
+    assert found.X.shape == (12, 1, 8, 8)
+    assert found.label == "stand-in (simulated genres) for FMA-small"
+    assert load(change(config, dataset_options={**small, "size": 4})).X.shape == (12, 1, 4, 4)
+    with pytest.raises(ValueError, match="unknown option 'size' of mnist"):
+        load(change(DIGITS, dataset_options={"size": 8}))
+
+
 def test_load_passes_errors_on():
     with pytest.raises(ValueError, match="unknown split 'train' of szt"):
         load(change(SZT, train_fraction=None))
@@ -305,6 +400,7 @@ def test_data_are_not_changed_by_a_run():
     [
         ({"measured_sets": ("all", "valid")}, r"are all, train or test, got \('all', 'valid'\)"),
         ({"measured_sets": ()}, r"measured_sets are all, train or test, got \(\)"),
+        ({"l2": ()}, r"l2 needs at least one factor, got \(\)"),
         ({"replicas": 0}, "replicas must be positive, got 0"),
         ({"threads": 0}, "threads must be positive, got 0"),
         ({"device": "gpu"}, "device must be cpu, cuda or auto, got 'gpu'"),

@@ -20,7 +20,9 @@ def count(model):
 
 
 def test_names():
-    assert {"cnn", "mlp", "vgg16", "vgg16_bn", "resnet56", "resnet18"} <= set(models.names())
+    audio, images = {"mini_resnet", "simple_cnn"}, {"vgg16", "vgg16_bn", "resnet56", "resnet18"}
+    large = {"lenet", "imagenet_alexnet", "imagenet_squeezenet1_1"}
+    assert {"cnn", "mlp"} | audio | images | large <= set(models.names())
     assert models.names() == sorted(models.names())
 
 

@@ -7,7 +7,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.collections import PathCollection, PolyCollection
+from matplotlib.collections import LineCollection, PathCollection, PolyCollection
 from matplotlib.colors import to_hex, to_rgba
 from mpl_toolkits.mplot3d import proj3d
 
@@ -426,6 +426,138 @@ def test_amplitude_histogram(ax):
     assert [line.get_xdata()[0] for line in ax.lines] == [7.6]
 
 
+# ---------------------------------------------------------------- penalties and early stopping
+
+
+def history(run="tanh", scale=1.0):
+    rows = [
+        {
+            "run": run, "seed": seed, "epoch": epoch,
+            "train_loss": 1 / (1 + epoch) * scale, "test_loss": (1 + 0.1 * epoch) * scale,
+            "train_accuracy": 0.9, "test_accuracy": 0.5 + 0.1 * seed,
+        }
+        for seed in range(3) for epoch in EPOCHS
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+STOPS = pd.DataFrame({"run": "tanh", "seed": [0, 1, 2], "epoch": [1, 10, 10]})
+
+
+def test_stars_are_means_at_each_seeds_own_epoch(ax):
+    plotting.information_plane(ax, table())
+    assert plotting.early_stopping(ax, table(), STOPS) is ax
+    stars = ax.collections[-1]
+    expected = [
+        (8 - 2 * i + np.mean(np.log10([2, 11, 11])) + 0.1, 0.9 - 0.1 * i + 0.01) for i in range(3)
+    ]
+    assert stars.get_offsets().ravel().tolist() == pytest.approx(np.ravel(expected).tolist())
+    assert "early stopping" in [text.get_text() for text in ax.get_legend().get_texts()]
+
+
+def test_learning_curves(ax):
+    assert plotting.learning_curves(ax, history(), "accuracy", stops=STOPS, title="t") is ax
+    lines = {line.get_label(): line.get_ydata() for line in ax.lines}
+    assert lines["training"].tolist() == [0.9] * 4
+    assert lines["validation"].tolist() == pytest.approx([0.6] * 4)
+    (median,) = [line.get_xdata()[0] for line in ax.lines if line.get_linestyle() == ":"]
+    assert median == 10
+    assert (ax.get_ylabel(), ax.get_title(), ax.get_yscale()) == ("accuracy", "t", "linear")
+
+
+def test_a_loss_that_explodes_stays_readable(ax):
+    plotting.learning_curves(ax, history(scale=100), "loss", stops=STOPS)
+    assert ax.get_yscale() == "symlog"
+    assert contains(ax.get_ylim(), 0, 1100)
+    assert ax.get_ylim()[0] == 0
+    assert ax.get_ylabel() == "loss (nats)"
+    ax.figure.canvas.draw()
+    assert {"0", "1", "10", "100"} <= {label.get_text() for label in ax.get_yticklabels()}
+
+
+def test_planes_with_learning_beside_them():
+    runs = ("ReLU", "tanh")
+    tables = pd.concat([table(run) for run in runs])
+    both = pd.concat([history(run) for run in runs])
+    stops = pd.concat([STOPS.assign(run=run) for run in runs])
+    figure = plotting.planes_with_learning(tables, limits(runs), both, stops)
+    panels = [axes for axes in figure.axes if axes not in colour_bars(figure)]
+    assert [axes.get_title() for axes in panels] == ["ReLU"] * 3 + ["tanh"] * 3
+    labels = ["I(T;Y) [bits]", "loss (nats)", "accuracy"] * 2
+    assert [axes.get_ylabel() for axes in panels] == labels
+    assert len(colour_bars(figure)) == 1
+
+
+def cells(held):
+    rows = [
+        {"L2": l2, "variance": v, "drop": 10 * l2 + v, "held": held(l2, v)}
+        for l2 in (0.0, 0.001, 0.01) for v in (0.01, 0.1)
+    ]  # fmt: skip
+    return pd.DataFrame(rows).sample(frac=1, random_state=0)
+
+
+def verdict_map(ax, held):
+    return plotting.verdict_map(
+        ax, cells(held), x="variance", y="L2", value="drop", inside="held", limits=(0, 1),
+        label="drop [bits]", title="t",
+    )  # fmt: skip
+
+
+def frame(ax):
+    """The edges drawn about cells, as a set of ((x, y), (x, y))."""
+    lines = [c for c in ax.collections if isinstance(c, LineCollection)]
+    segments = [segment for line in lines for segment in line.get_segments()]
+    return {tuple(sorted(map(tuple, segment.tolist()))) for segment in segments}
+
+
+def test_verdict_map(ax):
+    assert verdict_map(ax, lambda l2, v: (l2, v) == (0.001, 0.1)) is ax
+    assert frame(ax) == {
+        ((1, 1), (1, 2)),
+        ((2, 1), (2, 2)),
+        ((1, 1), (2, 1)),
+        ((1, 2), (2, 2)),
+    }
+    assert [text.get_text() for text in ax.texts] == [
+        "0.01",
+        "0.10",
+        "0.02",
+        "0.11",
+        "0.11",
+        "0.20",
+    ]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["0", "0.001", "0.01"]
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["0.01", "0.1"]
+    assert (ax.get_xlabel(), ax.get_ylabel(), ax.get_title()) == ("variance", "L2", "t")
+    assert ax.collections[0].get_clim() == (0, 1)
+    assert ax.get_ylim() == (0, 3)
+
+
+@pytest.mark.parametrize(
+    ("held", "edges"),
+    [
+        (lambda l2, v: False, 0),
+        (lambda l2, v: True, 10),
+        (lambda l2, v: l2 == 0.01, 6),
+        (lambda l2, v: l2 == 0.01 or v == 0.1, 10),
+    ],
+)
+def test_the_line_runs_about_the_cells_and_not_between_them(ax, held, edges):
+    verdict_map(ax, held)
+    assert len(frame(ax)) == edges
+
+
+def test_places(ax):
+    X = np.array([[10.0, 50.0, 1.0], [-70.0, 40.0, 2.0], [11.0, 51.0, 3.0]])
+    plotting.places(ax, X, np.array([1, 0, 1]), ("Diglett", "Seel"), title="t")
+    assert [c.get_offsets().tolist() for c in ax.collections] == [
+        [[-70.0, 40.0]],
+        [[10.0, 50.0], [11.0, 51.0]],
+    ]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["Diglett (1)", "Seel (2)"]
+    assert ax.get_xlabel() == "longitude [degrees]"
+
+
 # ---------------------------------------------------------------- style
 
 
@@ -453,6 +585,71 @@ def test_tables_are_not_changed(ax):
     plotting.over_epochs(ax, given, "I_XT", hue="layer")
     pd.testing.assert_frame_equal(given, before[0])
     pd.testing.assert_frame_equal(bounds, before[1])
+
+
+# ---------------------------------------------------------------- saliency maps
+
+
+def strip(layers, side=4):
+    pixels = [np.full(side * side, i, np.uint8) for i in range(len(layers) + 1)]
+    return pd.DataFrame(
+        {
+            "layer": ["picture", *layers],
+            "side": [32, *(32 >> i for i in range(len(layers)))],
+            "pixels": [f"x{one.tobytes().hex()}" for one in pixels],
+        }
+    )
+
+
+def test_saliency_strips():
+    strips = {"A, random": strip(["a", "b", "c", "d"]), "B, trained": strip(["a"])}
+    figure = plotting.saliency_strips(strips, every=2)
+    shown = [ax for ax in figure.axes if ax.images]
+    titles = [ax.get_title() for ax in shown]
+    assert titles == ["A\nrandom", "a\n32x32", "c\n8x8", "d\n4x4", "B\ntrained", "a\n32x32"]
+    values = [np.unique(ax.images[0].get_array()).tolist() for ax in shown]
+    assert values == [[0], [1], [3], [4], [0], [1]]
+    assert {ax.images[0].get_clim() for ax in shown} == {(0, 255)}
+    assert not any(ax.axison for ax in figure.axes)
+
+
+def test_entropy_through_depth():
+    def curves(network, setting, shift):
+        index = np.arange(4)
+        mean = 0.8 - 0.1 * index + shift
+        return pd.DataFrame(
+            {
+                "network": network, "setting": setting, "layer": [f"l{i}" for i in index],
+                "layer_index": index, "side": [32, 32, 16, 8], "mean": mean, "low": mean - 0.05,
+                "high": mean + 0.05,
+            }
+        )  # fmt: skip
+
+    table = pd.concat(
+        [curves("A", "random", 0), curves("A", "trained", 0.1), curves("B", "random", 0)]
+    )
+    null = pd.concat([curves("A", "random", 0.2), curves("B", "random", 0.2)])
+    known = pd.DataFrame(
+        {"network": ["A"], "layer": ["l2"], "setting": ["trained"], "published": [0.66]}
+    )
+    figure = plotting.entropy_through_depth(table, null, known)
+    first, second = (ax for ax in figure.axes if ax.get_visible())
+    assert [ax.get_title() for ax in (first, second)] == ["A", "B"]
+    assert first.get_ylim() == (0, 1)
+    lines = {line.get_label(): line for line in first.lines}
+    assert np.allclose(lines["pixels shuffled"].get_ydata(), 1.0 - 0.1 * np.arange(4))
+    assert np.allclose(lines["trained"].get_ydata(), 0.9 - 0.1 * np.arange(4))
+    crosses = [line for line in first.lines if line.get_marker() == "x" and len(line.get_xdata())]
+    assert [(line.get_xdata().tolist(), line.get_ydata().tolist()) for line in crosses] == [
+        ([2], [0.66])
+    ]
+    assert [text.get_text() for text in first.get_xticklabels()] == ["32", "16", "8"]
+    assert first.get_xticks().tolist() == [0, 2, 3]
+    without = plotting.entropy_through_depth(table, null)
+    assert not [line for line in without.axes[0].lines if line.get_marker() == "x"]
+    four = pd.concat([curves(network, "random", 0) for network in "ABCD"])
+    figure = plotting.entropy_through_depth(four, four)
+    assert [ax.get_visible() for ax in figure.axes] == [True] * 4 + [False] * 2
 
 
 def test_answers_are_cells_with_the_drop_or_a_word():

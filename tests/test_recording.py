@@ -432,6 +432,17 @@ def test_recorder_rows_are_direct_estimates_on_each_replica():
     assert len({row["I_XT"] for row in found.values()}) > 10
 
 
+def test_more_columns_of_each_replica():
+    case = Case(columns=[{"l2": 0.1, "name": "a"}, {"l2": 0.2, "name": "b"}])
+    case.fit()
+    for rows in (case.recorder.measurements, case.recorder.history):
+        assert {(row["seed"], row["l2"], row["name"]) for row in rows} == {
+            (7, 0.1, "a"),
+            (9, 0.2, "b"),
+        }
+        assert list(rows[0])[:4] == ["seed", "l2", "name", "epoch"]
+
+
 def test_epoch_0_is_the_initialisation():
     case = Case()
     expected = [

@@ -1,5 +1,6 @@
 """The training loop: a slow obvious twin, replicas that do not meet, and every interruption."""
 
+import copy
 import errno
 import hashlib
 import io
@@ -182,6 +183,122 @@ def test_adam_adds_1e_7_to_the_root():
     weight.grad = torch.tensor([1e-7, 1.0])
     steps.step()
     torch.testing.assert_close(weight.detach(), torch.tensor([-0.25, -0.5]))
+
+
+# ---------------------------------------------------------------- penalties
+
+
+def penalised_twin(model, inputs, labels, factor, *, epochs, optimiser):
+    """The penalty written into the loss of one network, full batch, left to autograd."""
+    weights = [p for name, p in model.named_parameters() if name.endswith("weight")]
+    for _ in range(epochs):
+        optimiser.zero_grad()
+        penalty = sum((weight**2).sum() for weight in weights)
+        (functional.cross_entropy(model(inputs), labels) + factor * penalty).backward()
+        optimiser.step()
+    return vector(model)
+
+
+@pytest.mark.parametrize("l2", [0.3, (0.3, 0.0, 0.01)])
+@pytest.mark.parametrize("name", OPTIMISERS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_penalty_is_the_sum_of_squared_weights_in_the_loss(kind, name, l2):
+    build, shape = KINDS[kind]
+    inputs, labels = samples(shape)
+    options, reference = OPTIMISERS[name]
+    options = {"optimiser": name, "epochs": 6, "learning_rate": 0.02, **options}
+    replicas = fit(build(), inputs, labels, seeds=SEEDS, l2=l2, **options)
+    factors = l2 if isinstance(l2, tuple) else [l2] * 3
+    for i, model in enumerate(build()):
+        expected = penalised_twin(
+            model, inputs, labels, factors[i], epochs=6, optimiser=reference(model.parameters())
+        )
+        torch.testing.assert_close(vector(replicas.network(i)), expected, atol=1e-5, rtol=0)
+
+
+def test_a_step_against_the_penalty_by_hand():
+    """Without other gradients a step of SGD multiplies weights by 1 - 2 lr f and keeps biases."""
+    replicas = Replicas(mlps())
+    for parameter in replicas.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    replicas.penalise(torch.tensor([0.0, 1.0, 2.0]))
+    for name, weight in replicas.state_dict().items():
+        gradient = replicas._parameters[name].grad
+        factors = torch.tensor([0.0, 1.0, 2.0]) if name.endswith("weight") else torch.zeros(3)
+        expected = 2 * weight * factors.view(3, *[1] * (weight.dim() - 1))
+        torch.testing.assert_close(gradient, expected)
+
+
+def test_norms_and_biases_are_not_penalised():
+    model = Noisy(0)
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    Replicas([model]).penalise(torch.tensor([1.0]))
+    touched = {name for name, p in model.named_parameters() if p.grad.any()}
+    assert touched == {"hidden.weight", "output.weight"}
+
+
+def trained(**options):
+    options = {"epochs": 5, "learning_rate": 0.02, "batch_size": 10, **options}
+    replicas = fit(mlps(), *samples((6,)), seeds=SEEDS, **options)
+    return torch.stack([vector(replicas.network(i)) for i in range(3)])
+
+
+@pytest.mark.parametrize("options", [{"l2": 0.0}, {"l2": [0.0] * 3}, {"weight_decay": 0.0}])
+@pytest.mark.parametrize("name", ["adam", "sgd"])
+def test_no_penalty_is_no_penalty_to_the_last_bit(options, name):
+    assert torch.equal(trained(optimiser=name, **options), trained(optimiser=name))
+
+
+def test_without_decay_it_is_adam():
+    one, other = (nn.Parameter(torch.linspace(-1, 1, 7)) for _ in range(2))
+    steps = make_optimiser("adam", [one], learning_rate=0.1)
+    plain = torch.optim.Adam([other], lr=0.1, eps=1e-7, fused=True)
+    for scale in range(1, 9):
+        for parameter, optimiser in ((one, steps), (other, plain)):
+            parameter.grad = torch.sin(scale * torch.arange(7.0))
+            optimiser.step()
+    assert torch.equal(one, other)
+
+
+def test_weight_decay_of_adam_is_decoupled():
+    """The parameter is multiplied by 1 - lr decay; then comes the step lr * sign(gradient)."""
+    weight = nn.Parameter(torch.tensor([2.0, -3.0]))
+    steps = make_optimiser("adam", [weight], learning_rate=0.1, weight_decay=0.5)
+    weight.grad = torch.tensor([4.0, -1e3])
+    steps.step()
+    expected = torch.tensor([2.0, -3.0]) * (1 - 0.1 * 0.5) - 0.1 * torch.tensor([1.0, -1.0])
+    torch.testing.assert_close(weight.detach(), expected)
+
+
+def test_weight_decay_of_sgd_is_twice_the_penalty():
+    inputs, labels = samples((6,))
+    bare = [nn.Sequential(nn.Linear(6, CLASSES, bias=False)) for _ in SEEDS]
+    twins = [copy.deepcopy(model) for model in bare]
+    options = {"epochs": 5, "optimiser": "sgd", "learning_rate": 0.05, "momentum": 0.5}
+    one = fit(bare, inputs, labels, seeds=SEEDS, l2=0.2, **options)
+    other = fit(twins, inputs, labels, seeds=SEEDS, weight_decay=0.4, **options)
+    for i in range(3):
+        torch.testing.assert_close(vector(one.network(i)), vector(other.network(i)))
+
+
+def test_a_penalty_and_adams_weight_decay_differ():
+    plain, penalty, decay = trained(), trained(l2=0.1), trained(weight_decay=0.1)
+    assert (penalty - plain).abs().max() > 3 * (decay - plain).abs().max() > 0
+
+
+@pytest.mark.parametrize(
+    "l2", [-1.0, math.nan, math.inf, (0.1, 0.2), (0.1, 0.2, -0.3), [[0.1] * 3]]
+)
+def test_bad_penalties(l2):
+    with pytest.raises(ValueError, match="l2 must be one factor >= 0, or one for each of 3, got"):
+        trained(l2=l2)
+
+
+@pytest.mark.parametrize("weight_decay", [-0.1, math.nan])
+def test_bad_weight_decay(weight_decay):
+    with pytest.raises(ValueError, match=f"weight_decay must not be negative, got {weight_decay}"):
+        trained(weight_decay=weight_decay)
 
 
 class Watch(Callback):

@@ -10,7 +10,10 @@ document has a module of its own with one function per claim (``szt_1``, ``ll_6`
 importable from here.
 """
 
-from ibcore.claims.agreement import agreement, curve_correlations
+from ibcore.claims.agreement import (
+    agreement,
+    curve_correlations,
+)
 from ibcore.claims.amc import (
     AS_WELL,
     accuracy_difference,
@@ -26,6 +29,7 @@ from ibcore.claims.curves import (
     SATURATION,
     beyond_null,
     compression,
+    early_stopping,
     epochs_to_level,
     falls,
     noise_band,
@@ -35,6 +39,13 @@ from ibcore.claims.curves import (
     smooth,
     upper_layers,
     with_bounds,
+)
+from ibcore.claims.dong_hisham import (
+    both_coordinates,
+    dh_1,
+    dh_2,
+    dh_3,
+    trends,
 )
 from ibcore.claims.intervals import (
     CONTRADICTED,
@@ -58,6 +69,28 @@ from ibcore.claims.li_liu import (
     ll_7,
     softmax_allowance,
 )
+from ibcore.claims.padova import (
+    CHANCE,
+    judged_layers,
+    pd_1,
+    pd_2,
+    pd_3,
+    pd_4,
+    pd_5,
+    pd_6,
+)
+from ibcore.claims.saliency import (
+    beside_published,
+    by_unit,
+    depth_correlations,
+    depth_steps,
+    entropy_intervals,
+    mt_1,
+    mt_2,
+    published_entropies,
+    reading_distances,
+    shuffled_baseline,
+)
 from ibcore.claims.szt import (
     OVERFITTING,
     szt_1,
@@ -74,6 +107,7 @@ from ibcore.claims.verdict import (
 
 __all__ = [
     "AS_WELL",
+    "CHANCE",
     "CONTRADICTED",
     "INCONCLUSIVE",
     "NOISE_FLOOR",
@@ -91,13 +125,24 @@ __all__ = [
     "amc_beside_published",
     "amc_controls",
     "below",
+    "beside_published",
     "beyond_null",
+    "both_coordinates",
+    "by_unit",
     "collect",
     "compression",
     "curve_correlations",
+    "depth_correlations",
+    "depth_steps",
+    "dh_1",
+    "dh_2",
+    "dh_3",
+    "early_stopping",
+    "entropy_intervals",
     "epochs_to_level",
     "falls",
     "interval",
+    "judged_layers",
     "ll_1",
     "ll_2",
     "ll_3",
@@ -105,21 +150,33 @@ __all__ = [
     "ll_5",
     "ll_6",
     "ll_7",
+    "mt_1",
+    "mt_2",
     "mt_6",
     "mt_7",
     "mt_8",
     "noise_band",
+    "pd_1",
+    "pd_2",
+    "pd_3",
+    "pd_4",
+    "pd_5",
+    "pd_6",
     "per_seed",
     "phases",
     "published",
+    "published_entropies",
     "rank_correlation",
+    "reading_distances",
     "reward_correlation",
+    "shuffled_baseline",
     "smooth",
     "softmax_allowance",
     "szt_1",
     "szt_2",
     "szt_3",
     "szt_4",
+    "trends",
     "upper_layers",
     "verdict_table",
     "with_bounds",

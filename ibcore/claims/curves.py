@@ -170,6 +170,18 @@ def count_seeds(table: pd.DataFrame) -> int:
     return int(table["seed"].nunique())
 
 
+def early_stopping(history: pd.DataFrame) -> pd.DataFrame:
+    """The recorded epoch with the lowest loss on the test samples (the first of several equal).
+
+    ``history`` has the columns ``run, seed, epoch, test_loss``; returns its rows of these epochs,
+    one per run and seed.
+    """
+    first = history.sort_values("epoch", kind="stable")
+    return history.loc[
+        first.groupby(["run", "seed"], sort=False)["test_loss"].idxmin()
+    ].sort_index()
+
+
 def upper_layers(table: pd.DataFrame, count: int = 2) -> pd.DataFrame:
     """The last ``count`` hidden layers of every run (the output layer is not hidden)."""
     last = table.groupby("run")["layer_index"].transform("max")

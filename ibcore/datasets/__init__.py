@@ -7,7 +7,9 @@ A new data set is one more file here: a loader marked with `registry.register` t
 `registry.Request` and returns ``request.dataset(...)``, imported in the block below.
 """
 
-from ibcore.datasets.idx import read_idx
+from ibcore.datasets.idx import (
+    read_idx,
+)
 from ibcore.datasets.registry import (
     Dataset,
     DataUnavailable,
@@ -20,16 +22,26 @@ from ibcore.datasets.registry import (
 
 # isort: split
 # Each of these files registers its data sets when it is imported.
-from ibcore.datasets import cifar10, mnist, szt
+from ibcore.datasets import (
+    audio,
+    cifar10,
+    mnist,
+    pictures,
+    pokemon,
+    szt,
+)
 
 __all__ = [
     "DataUnavailable",
     "Dataset",
+    "audio",
     "cifar10",
     "content_fingerprint",
     "load",
     "mnist",
     "names",
+    "pictures",
+    "pokemon",
     "raw_folder",
     "read_idx",
     "splits",

@@ -7,6 +7,7 @@ Everything arrives in a temporary folder beside the target, is checked there, an
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import logging
 import os
@@ -14,6 +15,7 @@ import shutil
 import subprocess
 import tempfile
 import time
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -235,3 +237,101 @@ def recorded_source(folder, files):
     if kinds == {"official"}:
         return "official"
     return "mirror" if kinds <= {"official", "mirror"} else "local"
+
+
+def obtain_archive(address, folder, name, *, sha1):
+    """Bring ``folder/name`` out of one large zip archive; go on where an earlier call stopped.
+
+    The archive arrives in ``folder/name.zip.part``, which stays there when the connection breaks.
+    Before anything is fetched the disk must have room for the archive and, once more, for what is
+    in it.
+
+    Parameters
+    ----------
+    address : str
+        Of the archive.
+    folder : Path
+        Made if need be.
+    name : str
+        Folder in the archive, and in `folder` when done; nothing happens if it is there.
+    sha1 : str
+        Of the archive.
+
+    Raises
+    ------
+    FetchFailed
+        No answer, a wrong answer, wrong content (the part is removed), or the folder cannot be
+        written.
+    OSError
+        There is no room on the disk (errno ENOSPC).
+    """
+    from requests import RequestException
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with locked(folder):
+            if (folder / name).is_dir():
+                return
+            part = folder / f"{name}.zip.part"
+            _continue(address, part)
+            _unpack(part, folder, name, sha1)
+    except RequestException as error:
+        raise FetchFailed(f"{address}: no connection, or it broke off") from error
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise FetchFailed(f"{address}: {error}") from error
+
+
+def _continue(address, part):
+    """Fetch what `part` lacks, with a progress bar."""
+    import requests
+    from tqdm import tqdm
+
+    have = part.stat().st_size if part.exists() else 0
+    answer = requests.get(
+        address,
+        headers={"Range": f"bytes={have}-"},
+        stream=True,
+        timeout=(CONNECT_SECONDS, READ_SECONDS),
+    )
+    with answer:
+        if answer.status_code == requests.codes.requested_range_not_satisfiable:
+            return  # it was whole already
+        if not answer.ok:
+            raise OSError(f"the answer is HTTP status {answer.status_code}")
+        goes_on = answer.status_code == requests.codes.partial_content
+        have = have if goes_on else 0
+        total = have + int(answer.headers["Content-Length"])
+        free = shutil.disk_usage(part.parent).free
+        if free < 2 * total - have:
+            raise OSError(
+                errno.ENOSPC,
+                f"{address} needs {(2 * total - have) / 1e9:.1f} GB, {free / 1e9:.1f} are free",
+                str(part.parent),
+            )
+        with (
+            open(part, "ab" if goes_on else "wb") as file,
+            tqdm(total=total, initial=have, unit="B", unit_scale=True, desc=part.stem) as bar,
+        ):
+            for chunk in answer.iter_content(1 << 20):
+                file.write(chunk)
+                bar.update(len(chunk))
+
+
+def _unpack(part, folder, name, sha1):
+    """Check an archive, unpack it beside `folder`/`name`, move that into place, drop the rest."""
+    with open(part, "rb") as file:
+        found = hashlib.file_digest(file, "sha1").hexdigest()
+    if found != sha1:
+        part.unlink()
+        raise ValueError(f"wrong content: sha1 is {found}, expected {sha1}; it was removed")
+    temporary = Path(tempfile.mkdtemp(prefix=_TEMPORARY, dir=folder.resolve()))
+    try:
+        with zipfile.ZipFile(part) as archive:
+            archive.extractall(temporary)
+        _record(folder, temporary, {name: "official"})
+        os.replace(temporary / name, folder / name)
+        part.unlink()
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)

@@ -6,7 +6,7 @@ import hashlib
 import logging
 import operator
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -185,13 +185,16 @@ class Kind:
     title: str
     splits: tuple[str, ...]
     loader: Callable[[Request], Dataset]
+    options: Mapping[str, object]
 
 
 _KINDS: dict[str, Kind] = {}
 
 
-def register(name, *, title, splits):
+def register(name, *, title, splits, options=None):
     """Return a decorator that enters a loader ``Request -> Dataset`` under `name`.
+
+    `options` maps further keywords that `load` takes for this data set to their defaults.
 
     Raises
     ------
@@ -202,7 +205,7 @@ def register(name, *, title, splits):
     def enter(loader):
         if name in _KINDS:
             raise ValueError(f"the data set {name!r} is registered already")
-        _KINDS[name] = Kind(title, tuple(splits), loader)
+        _KINDS[name] = Kind(title, tuple(splits), loader, dict(options or {}))
         return loader
 
     return enter
@@ -226,6 +229,8 @@ class Request:
         The project's folder of fetched data: read and written.
     allow_standin : bool or "only"
         "only" forbids disk and net.
+    options : mapping
+        Further options of this data set, all of them.
     """
 
     name: str
@@ -236,6 +241,7 @@ class Request:
     own: Path | None
     raw: Path
     allow_standin: bool | str
+    options: Mapping[str, object]
 
     @property
     def hermetic(self):
@@ -305,7 +311,7 @@ def _whole_number(value, what, least):
     return number
 
 
-def _own_folder(root):
+def own_folder(root):
     """Return the user's own data folder, or None."""
     if root is not None:
         folder = Path(root).expanduser()
@@ -321,7 +327,7 @@ def _own_folder(root):
     return folder
 
 
-def load(name, split, *, n=None, seed=0, root=None, allow_standin=False):
+def load(name, split, *, n=None, seed=0, root=None, allow_standin=False, **options):
     """Load one split of a data set.
 
     Order of sources: `root`, else the folder in IBCORE_DATA; ``data/raw`` (`raw_folder`);
@@ -340,6 +346,8 @@ def load(name, split, *, n=None, seed=0, root=None, allow_standin=False):
     allow_standin : bool or "only"
         True: take other data, clearly named, if there is nothing else. "only": never look at
         disk or net; take the stand-in, or generated data, at once.
+    **options
+        Further keywords that this data set has, such as the ``size`` of "fma".
 
     Returns
     -------
@@ -348,7 +356,8 @@ def load(name, split, *, n=None, seed=0, root=None, allow_standin=False):
     Raises
     ------
     ValueError
-        Unknown name or split, a bad n, seed, root or allow_standin, or a file with wrong content.
+        Unknown name, split or option, a bad n, seed, root or allow_standin, or a file with wrong
+        content.
     DataUnavailable
         Nothing found, nothing fetched, no stand-in allowed.
     OSError
@@ -367,6 +376,10 @@ def load(name, split, *, n=None, seed=0, root=None, allow_standin=False):
         )
     if allow_standin not in (False, True, "only"):
         raise ValueError(f"allow_standin must be False, True or 'only', got {allow_standin!r}")
+    unknown = sorted(set(options) - set(kind.options))
+    if unknown:
+        known = ", ".join(kind.options) or "none"
+        raise ValueError(f"unknown option {unknown[0]!r} of {name}; known are {known}")
     return kind.loader(
         Request(
             name=name,
@@ -374,8 +387,9 @@ def load(name, split, *, n=None, seed=0, root=None, allow_standin=False):
             title=kind.title,
             n=None if n is None else _whole_number(n, "n", 1),
             seed=_whole_number(seed, "seed", 0),
-            own=None if allow_standin == "only" else _own_folder(root),
+            own=None if allow_standin == "only" else own_folder(root),
             raw=raw_folder(),
             allow_standin=allow_standin,
+            options={**kind.options, **options},
         )
     )

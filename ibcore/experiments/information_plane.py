@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from sklearn.preprocessing import StandardScaler
 
 from ibcore import datasets, models
 from ibcore.recording import InformationRecorder, bounds, schedule
@@ -23,6 +24,8 @@ class Config:
     ----------
     dataset : str
         Name for ``ibcore.datasets.load``.
+    dataset_options : mapping
+        Further options of that data set.
     allow_standin : bool or "only"
         See ``ibcore.datasets.load``.
     n_train, n_test : int or None
@@ -30,6 +33,9 @@ class Config:
     train_fraction : float or None
         For a data set without parts: share of the samples that is trained on, drawn anew for
         every seed; the others are the test samples.
+    standardise : bool
+        Give every feature mean 0 and variance 1, by the statistics of the training rows of each
+        seed's own split. Every seed then has its own copy of the data, so keep it for small ones.
     permute_labels : bool
         Null model: labels shuffled among the samples of each part, so that H(Y) stays.
     model : str
@@ -40,6 +46,12 @@ class Config:
         Seeds trained together: seed, seed + 1, ...
     epochs, batch_size, optimiser, learning_rate, momentum
         See ``ibcore.training.fit``; ``batch_size`` None is full batch.
+    l2 : float or tuple of float
+        Factor of the penalty in the loss, see ``ibcore.training.fit``. Of a tuple, each factor
+        is trained with every seed, all in one batched computation, and the tables have a column
+        ``l2``.
+    weight_decay : float
+        See ``ibcore.training.make_optimiser``.
     schedule, schedule_points
         See ``ibcore.recording.schedule``.
     estimators : tuple of mappings
@@ -59,6 +71,8 @@ class Config:
     learning_rate: float
     optimiser: str = "adam"
     momentum: float = 0.0
+    l2: float | tuple[float, ...] = 0.0
+    weight_decay: float = 0.0
     batch_size: int | None = None
     replicas: int = 1
     schedule: str = "logarithmic"
@@ -67,7 +81,9 @@ class Config:
     n_train: int | None = None
     n_test: int | None = None
     train_fraction: float | None = None
+    standardise: bool = False
     permute_labels: bool = False
+    dataset_options: Mapping = dataclasses.field(default_factory=dict)
     allow_standin: bool | str = False
     threads: int = 1
     device: str = "cpu"
@@ -82,6 +98,8 @@ class Config:
             raise ValueError(f"threads must be positive, got {self.threads}")
         if self.device not in ("cpu", "cuda", "auto"):
             raise ValueError(f"device must be cpu, cuda or auto, got {self.device!r}")
+        if self.l2 == ():
+            raise ValueError("l2 needs at least one factor, got ()")
         if self.train_fraction is not None and not 0 < self.train_fraction < 1:
             raise ValueError(f"train_fraction must lie in (0, 1), got {self.train_fraction}")
 
@@ -114,9 +132,17 @@ class Samples:
 
 
 @functools.lru_cache(maxsize=4)
-def load_parts(dataset: str, allow_standin, parts: tuple[tuple[str, int | None], ...]) -> Samples:
-    """Parts (split, n) of a data set below each other."""
-    loaded = [datasets.load(dataset, part, n=n, allow_standin=allow_standin) for part, n in parts]
+def load_parts(
+    dataset: str,
+    allow_standin: bool | str,
+    parts: tuple[tuple[str, int | None], ...],
+    options: tuple[tuple[str, object], ...] = (),
+) -> Samples:
+    """Parts (split, n) of a data set below each other; ``options`` as for its loader."""
+    loaded = [
+        datasets.load(dataset, part, n=n, allow_standin=allow_standin, **dict(options))
+        for part, n in parts
+    ]
     first = loaded[0]
     return Samples(
         X=np.concatenate([part.X for part in loaded]),
@@ -136,7 +162,8 @@ def load(config: Config) -> Samples:
         parts = (("train", config.n_train), ("test", config.n_test))
     else:
         parts = (("all", config.n_train),)
-    return load_parts(config.dataset, config.allow_standin, parts)
+    options = tuple(sorted(config.dataset_options.items()))
+    return load_parts(config.dataset, config.allow_standin, parts, options)
 
 
 def _split(config: Config, n: int, seeds: list[int], n_train: int | None):
@@ -161,6 +188,13 @@ def _labels(config: Config, dataset: Samples, seed: int) -> torch.Tensor:
         for part in np.split(Y, [dataset.n_train or 0]):
             rng.shuffle(part)
     return torch.from_numpy(Y)
+
+
+def _standardised(inputs: torch.Tensor, train_rows: torch.Tensor) -> torch.Tensor:
+    """One copy (n, d) of the inputs per row of ``train_rows``, by the statistics of these rows."""
+    X = inputs.numpy()
+    copies = [StandardScaler().fit(X[rows]).transform(X) for rows in train_rows.numpy()]
+    return torch.from_numpy(np.concatenate(copies))
 
 
 def run(
@@ -193,7 +227,7 @@ def run(
         accuracy on training and test samples.
         ``bounds``: set, n, distinct, ceiling_X, ceiling_Y (bits), one row for every n
         that an estimator looks at; they are those of the first replica where the sets differ
-        between replicas.
+        between replicas. All have a column ``l2`` if that is a tuple.
 
     Raises
     ------
@@ -203,11 +237,22 @@ def run(
     dataset = load(config) if dataset is None else dataset
     device = device_of(config)
     seeds = list(range(seed, seed + config.replicas))
-    inputs = torch.from_numpy(dataset.X).to(device)
-    labels = _labels(config, dataset, seed).to(device)
+    inputs, labels = torch.from_numpy(dataset.X), _labels(config, dataset, seed)
     train_rows, test_rows = _split(config, len(inputs), seeds, dataset.n_train)
     rows = {"all": torch.arange(len(inputs)), "train": train_rows, "test": test_rows}
+    if config.standardise:
+        copies = torch.arange(len(seeds))[:, None] * len(inputs)
+        inputs, labels = _standardised(inputs, train_rows), labels.repeat(len(seeds))
+        rows = {part: chosen + copies for part, chosen in rows.items()}
+    inputs, labels = inputs.to(device), labels.to(device)
+    several = isinstance(config.l2, tuple)
+    factors = config.l2 if several else (config.l2,)
+    rows = {
+        part: chosen.repeat(len(factors), 1) if chosen.dim() == 2 else chosen
+        for part, chosen in rows.items()
+    }
     sets = {part: rows[part] for part in config.measured_sets}
+    replicas = [(factor, s) for factor in factors for s in seeds]
     networks = [
         models.build(
             config.model,
@@ -215,16 +260,17 @@ def run(
             seed=derived_seed(s, "weights"),
             **config.model_options,
         )
-        for s in seeds
+        for _, s in replicas
     ]
     layers = networks[0].measured_layers
     recorder = InformationRecorder(
         inputs,
         labels,
         sets=sets,
-        train_rows=train_rows,
-        test_rows=test_rows,
-        seeds=seeds,
+        train_rows=rows["train"],
+        test_rows=rows["test"],
+        seeds=[s for _, s in replicas],
+        columns=[{"l2": factor} if several else {} for factor, _ in replicas],
         epochs=schedule(config.schedule, config.epochs, points=config.schedule_points),
         estimators=config.estimators,
         layers=layers,
@@ -234,13 +280,15 @@ def run(
         networks,
         inputs,
         labels,
-        rows=train_rows,
-        seeds=seeds,
+        rows=rows["train"],
+        seeds=[s for _, s in replicas],
         epochs=config.epochs,
         batch_size=config.batch_size,
         optimiser=config.optimiser,
         learning_rate=config.learning_rate,
         momentum=config.momentum,
+        l2=[factor for factor, _ in replicas],
+        weight_decay=config.weight_decay,
         callbacks=[recorder],
         checkpoint=Checkpoint(checkpoint) if checkpoint else None,
         description=name,
@@ -251,8 +299,11 @@ def run(
         first = chosen[0] if chosen.dim() == 2 else chosen
         for n in dict.fromkeys(spec.get("samples") or len(first) for spec in config.estimators):
             limits.append({"set": part, **bounds(inputs[first[:n]], labels[first[:n]])})
+    limits = pd.DataFrame(limits)
+    if several:
+        limits = pd.concat([limits.assign(l2=factor) for factor in factors], ignore_index=True)
     return {
         "measurements": pd.DataFrame(recorder.measurements),
         "history": pd.DataFrame(recorder.history),
-        "bounds": pd.DataFrame(limits),
+        "bounds": limits,
     }

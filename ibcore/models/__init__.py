@@ -9,13 +9,22 @@ from functools import partial
 
 import torch
 
-from ibcore.models import zoo
+from ibcore.models import imagenet, zoo
+from ibcore.models.audio import MiniResNet, SimpleCNN
 from ibcore.models.cnn import CNN
 from ibcore.models.mlp import MLP
 from ibcore.models.resnet import ResNet
 from ibcore.models.vgg import CONFIGURATIONS, VGG
 
-_MODELS = {"mlp": MLP, "cnn": CNN}
+_MODELS = {
+    "mlp": MLP,
+    "cnn": CNN,
+    "simple_cnn": SimpleCNN,
+    "mini_resnet": MiniResNet,
+    "lenet": imagenet.LeNet,
+}
+for _name in imagenet.NAMES:
+    _MODELS[f"imagenet_{_name}"] = partial(imagenet.imagenet_network, _name)
 for _name, _layers in CONFIGURATIONS.items():
     _MODELS[_name] = partial(VGG, configuration=_layers)
     _MODELS[f"{_name}_bn"] = partial(VGG, configuration=_layers, batch_norm=True, hidden=())
@@ -42,7 +51,7 @@ def build(name: str, *, num_classes: int = 10, seed: int = 0, **options) -> torc
     seed : int
         Seed of the initial weights; the global random state is neither used nor changed.
     **options
-        Passed to the network's class, see ``MLP``, ``CNN``, ``VGG``, ``ResNet`` and
+        Passed to the network's class, see ``MLP``, ``CNN``, ``SimpleCNN``, ``VGG``, ``ResNet`` and
         ``torchvision_network``. The VGG networks follow the documents: without batch normalisation
         they have the classifier 512-512-512-10, with it (``vgg16_bn``) a single layer 512-10.
 

@@ -76,3 +76,18 @@ def test_filters_at_once(case, record_ratio):
     for row, one in zip(rows, expected, strict=True):
         assert row["I_XT"] == pytest.approx(one["I_XT"])
     record_ratio("6 filters of 18x18, n = 1,000", seconds, peer, "one filter after the other")
+
+
+def test_filters_of_a_narrow_layer_at_once(record_ratio):
+    """All 32 filters of the deepest audio layer, 2x2 values each, in one call."""
+    rng = np.random.default_rng(0)
+    T = torch.from_numpy(np.tanh(rng.standard_normal((799, 32, 2, 2))).astype(np.float32))
+    labels = torch.from_numpy(rng.integers(0, 10, 799))
+    together = [{"estimator": "binning", "bin_width": 0.5, "view": "filter"}]
+    one = [{"estimator": "binning", "bin_width": 0.5}]
+    seconds, rows = best_of(lambda: measure(T, labels, together))
+    peer, expected = best_of(lambda: [measure(T[:, f], labels, one)[0] for f in range(32)])
+    for row, alone in zip(rows, expected, strict=True):
+        assert row["I_XT"] == pytest.approx(alone["I_XT"])
+        assert row["I_TY"] == pytest.approx(alone["I_TY"])
+    record_ratio("32 filters of 2x2, n = 799", seconds, peer, "one filter after the other")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from datasets_helpers import REPOSITORY, Tiny
 
-from ibcore.datasets import cifar10, fetch, mnist
+from ibcore.datasets import cifar10, fetch, mnist, pictures
 
 
 def refuse(files, folder):
@@ -30,6 +30,8 @@ def sealed(monkeypatch, tmp_path):
         {name: (fetch.Source("official", "nowhere", refuse),) for name in mnist.TITLES},
     )
     monkeypatch.setattr(cifar10, "SOURCES", (fetch.Source("official", "nowhere", refuse),))
+    monkeypatch.setattr(pictures, "SOURCES", (fetch.Source("official", "nowhere", refuse),))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.delenv("IBCORE_DATA", raising=False)
     monkeypatch.setenv("IBCORE_OUTPUT", str(tmp_path / "project"))
     return tmp_path / "project" / "data" / "raw"
