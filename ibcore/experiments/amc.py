@@ -2,7 +2,6 @@
 
 import copy
 import dataclasses
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -178,7 +177,7 @@ class _Seed:
         )
         return model
 
-    def _note(self, share: float, method: str, model, policy: Policy, **more) -> None:
+    def _note(self, share: float, method: str, model, policy: Policy) -> None:
         """Fine-tune a pruned network and note what it is and can do."""
         config = self.config
         options = "".join(f", {key} {value:g}" for key, value in config.model_options.items())
@@ -186,6 +185,7 @@ class _Seed:
         row |= {"share": share, "method": method}
         example = self.test[0][:100]
         row["macs"] = count_macs(model, example[:1])
+        row["macs_kept"] = row["macs"] / count_macs(self._full, example[:1])
         row["parameters"] = count_parameters(model)
         row["latency_ms"] = 1000 * measure_latency(model, example)
         entropies = convolution_entropy(model, self.validation[0][: config.entropy_images])
@@ -197,23 +197,21 @@ class _Seed:
             stage = f"fine-tuning {share:g} {method}"
             model = self._trained(tuned, config.fine_tuning_epochs, stage)
         row["test_accuracy"] = accuracy(model, *self.test)
-        self.networks.append({**row, **more, "policy": policy.to_json()})
+        self.networks.append({**row, "policy": policy.to_json()})
 
     def _searched(self, share: float, method: str, find):
-        """Run a search and note its episodes; its candidates and the seconds of an episode."""
-        started = time.perf_counter()
+        """Run a search and note its episodes."""
         found = find(
             episodes=self.config.episodes,
             seed=self.seed,
             checkpoint=self._stage(f"search {share:g} {method}"),
             description=f"{self._name}, {method}",
         )
-        seconds = (time.perf_counter() - started) / self.config.episodes
         key = {"seed": self.seed, "network": self.config.network, "share": share, "search": method}
         for row in found.episodes:
             counts = " ".join(map(str, row["counts"]))
             self.episodes.append({**key, **row, "counts": counts})
-        return found, seconds
+        return found
 
     def compare(self) -> None:
         """The full network, and every search and control at every share."""
@@ -242,8 +240,7 @@ class _Seed:
             def find(environment=environment, settings=settings, **options):
                 return search(environment, settings=settings, **options)
 
-            found, seconds = self._searched(share, reward, find)
-            self._prune(share, reward, found.policy, seconds_per_episode=seconds)
+            self._prune(share, reward, self._searched(share, reward, find).policy)
 
     def _controls(self, share: float, budget: Budget) -> None:
         uniform = budget.fit([1.0] * len(budget.structure.channels))
@@ -252,15 +249,15 @@ class _Seed:
         def find(**options):
             return random_search(budget, self._evaluation("accuracy"), **options)
 
-        found, seconds = self._searched(share, "random", find)
+        found = self._searched(share, "random", find)
         first = found.episodes[0]["counts"]
         self._prune(share, "random", self._pruner.policy(first))
-        self._prune(share, "best random, accuracy", found.policy, seconds_per_episode=seconds)
+        self._prune(share, "best random, accuracy", found.policy)
         lowest = min(found.episodes, key=lambda row: row["entropy"])["counts"]
         self._prune(share, "best random, entropy", self._pruner.policy(lowest))
 
-    def _prune(self, share: float, method: str, policy: Policy, **more) -> None:
-        self._note(share, method, self._pruner.prune(list(policy.kept.values())), policy, **more)
+    def _prune(self, share: float, method: str, policy: Policy) -> None:
+        self._note(share, method, self._pruner.prune(list(policy.kept.values())), policy)
 
 
 def run(
@@ -288,10 +285,10 @@ def run(
     -------
     dict of DataFrame
         ``networks``: seed, network, model, share (allowed; 1 for the full network), method, macs,
-        parameters, latency_ms (of 100 images), entropy, validation_accuracy and pruned_accuracy
-        (validation and test images, before fine-tuning), test_accuracy (after), policy (JSON),
-        seconds_per_episode. ``episodes``: seed, network, share, search, episode, reward, accuracy,
-        entropy, macs_kept, parameters, counts.
+        macs_kept (share of the full network's), parameters, latency_ms (of 100 images), entropy,
+        validation_accuracy and pruned_accuracy (validation and test images, before fine-tuning),
+        test_accuracy (after), policy (JSON). ``episodes``: seed, network, share, search, episode,
+        reward, accuracy, entropy, macs_kept, parameters, counts.
 
     Raises
     ------
