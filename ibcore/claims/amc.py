@@ -1,6 +1,7 @@
 """Claims MT-6 to MT-8: AMC rewarded for low spatial entropy (Muşat thesis, section 3.1)."""
 
 import json
+import math
 
 import pandas as pd
 
@@ -146,12 +147,13 @@ def reward_correlation(episodes: pd.DataFrame) -> pd.DataFrame:
     """Spearman correlation of accuracy and low entropy over the policies that were visited.
 
     ``episodes`` as in ``ibcore.experiments.amc``; one row per network, share, search and seed.
-    Policies that occur twice count once.
+    Policies that occur twice count once; where nothing varies the correlation is NaN.
     """
     keys = ["network", "share", "search", "seed"]
     rows = []
     for key, part in episodes.groupby(keys, sort=False):
         part = part.drop_duplicates("counts")
-        found = part["accuracy"].corr(-part["entropy"], method="spearman")
+        varies = part[["accuracy", "entropy"]].nunique().min() > 1
+        found = part["accuracy"].corr(-part["entropy"], method="spearman") if varies else math.nan
         rows.append((*key, len(part), found))
     return pd.DataFrame(rows, columns=[*keys, "policies", "correlation"])

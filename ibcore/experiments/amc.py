@@ -64,6 +64,8 @@ class Config:
         ``ibcore.pruning.amc.Pruner``.
     entropy_images : int
         Validation images whose maps are measured.
+    latency_repeats : int
+        See ``ibcore.pruning.surgery.measure_latency``.
     first, replicas : int
         Seeds: seed + first, seed + first + 1, ...
     threads, device
@@ -86,6 +88,7 @@ class Config:
     calibration_images: int = 3000
     points: int = 10
     entropy_images: int = 100
+    latency_repeats: int = 20
     learning_rate: float = 0.01
     momentum: float = 0.9
     annealing: str = "cosine"
@@ -187,7 +190,8 @@ class _Seed:
         row["macs"] = count_macs(model, example[:1])
         row["macs_kept"] = row["macs"] / count_macs(self._full, example[:1])
         row["parameters"] = count_parameters(model)
-        row["latency_ms"] = 1000 * measure_latency(model, example)
+        seconds = measure_latency(model, example, repeats=config.latency_repeats)
+        row["latency_ms"] = 1000 * seconds
         entropies = convolution_entropy(model, self.validation[0][: config.entropy_images])
         row["entropy"] = sum(entropies.values()) / len(entropies)
         row["validation_accuracy"] = accuracy(model, *self.validation)

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from ibcore.gradcam import modules_evaluating
-from ibcore.pruning.surgery import remove_channels, shared_channels
+from ibcore.pruning.surgery import channel_groups
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,8 +81,8 @@ def trace(model: nn.Module, example: torch.Tensor) -> Structure:
     Raises
     ------
     ValueError
-        For a convolution whose padding is a word or whose ``groups`` are neither 1 nor all its
-        channels; for a layer that reads several groups (concatenation) or several values of a
+        For a convolution whose padding is a word, whose ``groups`` are neither 1 nor all its
+        channels, or whose channels are the network's outputs; for a layer that reads several groups (concatenation) or several values of a
         channel (flattened maps).
 
     Examples
@@ -93,21 +93,20 @@ def trace(model: nn.Module, example: torch.Tensor) -> Structure:
     ((('features.0',), ('features.4',)), (8, 16))
     """
     positions = _positions(model, example[:1])
-    groups = shared_channels(model, example[:1])
+    groups = channel_groups(model, example[:1])
     modules = dict(model.named_modules())
     reads, writes = {}, {}
-    for number, names in enumerate(groups):
+    for number, (names, readers) in enumerate(groups.items()):
         channels = modules[names[0]].out_channels
-        smaller = remove_channels(model, example[:1], {names[0]: [0]})
-        for name in positions:
-            lost = _inputs(modules[name]) - _inputs(smaller.get_submodule(name))
-            if lost and not _depthwise(modules[name]):
-                if lost > 1 or _inputs(modules[name]) != channels:
-                    raise ValueError(
-                        f"layer {name!r} has {_inputs(modules[name])} inputs for the {channels} "
-                        f"channels of {names[0]!r}: flattened and concatenated maps are not handled"
-                    )
-                reads[name] = number
+        if not readers:
+            raise ValueError(f"no layer reads the channels of {names[0]!r}: they are outputs")
+        for name, lost in readers.items():
+            if lost > 1 or _inputs(modules[name]) != channels:
+                raise ValueError(
+                    f"layer {name!r} has {_inputs(modules[name])} inputs for the {channels} "
+                    f"channels of {names[0]!r}: flattened and concatenated maps are not handled"
+                )
+            reads[name] = number
         writes.update(dict.fromkeys(names, number))
     layers = tuple(
         _layer(name, modules[name], count, reads.get(name), writes.get(name))
@@ -119,10 +118,6 @@ def trace(model: nn.Module, example: torch.Tensor) -> Structure:
 
 def _inputs(module):
     return module.in_features if isinstance(module, nn.Linear) else module.in_channels
-
-
-def _depthwise(module):
-    return isinstance(module, nn.Conv2d) and module.groups > 1
 
 
 def _layer(name, module, positions, reads, writes):
