@@ -64,7 +64,8 @@ chapter.data_from(runs)
 # %%
 networks, episodes = runs.table("networks"), runs.table("episodes")
 first = next(iter(configs.values()))
-how = f"{first.episodes} episodes, {networks['seed'].nunique()} seeds, {first.fine_tuning_epochs} epochs"
+seeds = networks["seed"].nunique()
+how = f"{first.episodes} episodes, {seeds} seeds, {first.fine_tuning_epochs} epochs"
 networks[["network", "model"]].drop_duplicates()
 
 # %% [markdown]

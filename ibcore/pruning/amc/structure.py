@@ -82,8 +82,8 @@ def trace(model: nn.Module, example: torch.Tensor) -> Structure:
     ------
     ValueError
         For a convolution whose padding is a word, whose ``groups`` are neither 1 nor all its
-        channels, or whose channels are the network's outputs; for a layer that reads several groups (concatenation) or several values of a
-        channel (flattened maps).
+        channels, or whose channels are the network's outputs; for a layer that reads several
+        groups (concatenation) or several values of a channel (flattened maps).
 
     Examples
     --------
