@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from ibcore import models
 from ibcore.seeds import derived_seed
-from ibcore.training import Callback, Checkpoint, Replicas, fit, make_optimiser
+from ibcore.training import Callback, Checkpoint, Replicas, crop_and_flip, fit, make_optimiser
 
 N, CLASSES, SEEDS = 37, 3, (2, 5, 11)
 
@@ -409,7 +409,9 @@ def assert_same(watch, replicas, expected_watch, expected):
     assert all(torch.equal(found[key], expected[key]) for key in found)
 
 
-@pytest.mark.parametrize("options", [{}, {"optimiser": "sgd", "momentum": 0.9}])
+@pytest.mark.parametrize(
+    "options", [{}, {"optimiser": "sgd", "momentum": 0.9, "annealing": "cosine"}]
+)
 @pytest.mark.parametrize("stop", range(EPOCHS + 1))
 @pytest.mark.parametrize("kind", BUILD)
 def test_interrupted_after_any_epoch_and_resumed_bit_for_bit(tmp_path, kind, stop, options):
@@ -601,6 +603,66 @@ def test_the_checkpoint_of_another_number_of_seeds_is_not_taken(tmp_path, saved,
         start(taken)
 
 
+# ---------------------------------------------------------------- annealing, augmentation
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_annealing_is_torchs_cosine(kind):
+    build, shape = KINDS[kind]
+    inputs, labels = samples(shape)
+    options = {"optimiser": "sgd", "learning_rate": 0.05, "momentum": 0.9, "epochs": 5}
+    replicas = fit(build(), inputs, labels, seeds=SEEDS, annealing="cosine", **options)
+    (expected,) = build(SEEDS[:1])
+    steps = torch.optim.SGD(expected.parameters(), lr=0.05, momentum=0.9)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(steps, T_max=5)
+    for _ in range(5):
+        steps.zero_grad()
+        functional.cross_entropy(expected(inputs), labels).backward()
+        steps.step()
+        schedule.step()
+    torch.testing.assert_close(vector(replicas.network(0)), vector(expected))
+
+
+def test_crops_and_mirrors_pixel_by_pixel():
+    """Every image is a window of itself with a black frame, mirrored or not."""
+    pictures = torch.rand(40, 3, 6, 5, generator=torch.Generator().manual_seed(0)) + 0.1
+    before = pictures.clone()
+    found = crop_and_flip(pictures, torch.Generator().manual_seed(1), margin=2)
+    assert torch.equal(pictures, before)
+    framed = functional.pad(pictures, (2,) * 4)
+    seen = set()
+    for i, one in enumerate(found):
+        matches = [
+            (top, left, mirrored)
+            for top in range(5)
+            for left in range(5)
+            for mirrored in (False, True)
+            for window in [framed[i, :, top : top + 6, left : left + 5]]
+            if torch.equal(one, window.flip(2) if mirrored else window)
+        ]
+        assert len(matches) == 1
+        seen.update(matches)
+    for place in range(3):
+        assert len({match[place] for match in seen}) == (5, 5, 2)[place]
+    again = crop_and_flip(pictures, torch.Generator().manual_seed(1), margin=2)
+    assert torch.equal(found, again)
+
+
+def test_training_on_changed_images_by_hand():
+    inputs, labels = samples((1, 5, 5))
+    options = {"optimiser": "sgd", "learning_rate": 0.05}
+    replicas = fit(cnns(), inputs, labels, seeds=SEEDS, epochs=2, augment=True, **options)
+    for i, (seed, expected) in enumerate(zip(SEEDS, cnns(), strict=True)):
+        generator = torch.Generator().manual_seed(derived_seed(seed, "order"))
+        steps = torch.optim.SGD(expected.parameters(), lr=0.05)
+        for _ in range(2):
+            steps.zero_grad()
+            changed = crop_and_flip(inputs, generator)
+            functional.cross_entropy(expected(changed), labels).backward()
+            steps.step()
+        torch.testing.assert_close(vector(replicas.network(i)), vector(expected))
+
+
 # ---------------------------------------------------------------- refused
 
 
@@ -621,6 +683,7 @@ def test_the_checkpoint_of_another_number_of_seeds_is_not_taken(tmp_path, saved,
         ({"learning_rate": 0.0}, "learning_rate must be positive, got 0.0"),
         ({"learning_rate": math.nan}, "learning_rate must be positive, got nan"),
         ({"optimiser": "rmsprop"}, "unknown optimiser 'rmsprop'; known: adam, sgd"),
+        ({"annealing": "linear"}, "unknown annealing 'linear'; known: none, cosine"),
         ({"seeds": (1, 2, -3)}, "seed must be a non-negative integer, got -3"),
         (
             {"models": [*mlps((1, 2)), *mlps((3,), activation="relu")]},
