@@ -4,7 +4,7 @@ Every function takes tidy tables and returns the axes (or the figure it made). C
 and of epochs, limits and labels follow one style, set by ``use_style``.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -13,6 +13,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.colors import SymLogNorm
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 MARKERS = "osD^vP*XdpH"
 
@@ -883,8 +884,8 @@ SEARCHES = {
 }
 
 
-def search_curves(episodes: pd.DataFrame, *, warmup: int) -> Figure:
-    """Accuracy of the candidates of each search: a panel per network and share of FLOPs.
+def search_curves(episodes: pd.DataFrame, warmup: Mapping[str, int]) -> Figure:
+    """Accuracy and entropy of the candidates of each search, a row per network and share of FLOPs.
 
     Dots are single episodes of all seeds, lines their mean over seeds and five episodes; the
     vertical line ends the warm-up.
@@ -893,8 +894,8 @@ def search_curves(episodes: pd.DataFrame, *, warmup: int) -> Figure:
     ----------
     episodes : DataFrame
         ``network, share, seed, search, episode, accuracy, entropy``.
-    warmup : int
-        Episodes with random actions.
+    warmup : mapping
+        Network to the number of its first episodes, with random actions.
     """
     panels = list(episodes.groupby(["network", "share"], sort=False))
     figure, axes = grid(2, rows=len(panels), width=4.6, height=2.9)
@@ -905,10 +906,12 @@ def search_curves(episodes: pd.DataFrame, *, warmup: int) -> Figure:
                 ax.plot(one["episode"], one[column], ".", color=colour, markersize=3, alpha=0.3)
                 mean = one.groupby("episode")[column].mean().rolling(5, min_periods=1).mean()
                 ax.plot(mean.index, mean, color=colour, label=search)
-            ax.axvline(warmup - 0.5, color="0.4", linestyle=":", linewidth=1)
+            ax.axvline(warmup[network] - 0.5, color="0.4", linestyle=":", linewidth=1)
+            ax.xaxis.set_major_locator(MaxNLocator(integer=True))
             ax.set(xlabel="episode", title=f"{network}, at most {share:.0%} of the FLOPs")
+        row[0].set_ylim(bottom=0)
         row[0].set_ylabel("validation accuracy")
-        row[1].set_ylabel("mean aura matrix entropy (no unit)")
+        row[1].set_ylabel("mean entropy (no unit)")
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
     return figure
 

@@ -71,11 +71,13 @@ networks[["network", "model"]].drop_duplicates()
 # %% [markdown]
 # ## What the searches do
 #
-# Until the dotted line the agent's actions are random. Behind it the curve of its own reward should
-# rise above the grey one of the random policies; whether it does is what the figure is for.
+# Until the dotted line the agent's actions are random, the same ones for every reward. Behind it a
+# search that works moves what it is rewarded for: accuracy up, or entropy down, or up, away from
+# the grey curve of the random policies.
 
 # %%
-figure = plotting.search_curves(episodes, warmup=first.agent["warmup"])
+warmup = {config.network: config.agent["warmup"] for config in configs.values()}
+figure = plotting.search_curves(episodes, warmup)
 chapter.figure("search", figure, "Candidates before fine-tuning, mean over seeds and 5 episodes")
 
 # %%
@@ -195,7 +197,9 @@ table[["claim", "verdict", "statistic", "data"]]
 # - MT-7 needs more than a low accuracy. The budget limits the FLOPs from above only; a reward that
 #   does not care for accuracy may leave them unused, or spend them where parameters are few.
 # - The mean entropy weighs every convolution alike, whatever it costs, and maps of few pixels read
-#   low. A policy can lower it without any effect on what the network knows.
+#   low: the last convolutions of VGG16 have 2x2 maps, and four different values always give
+#   -0.5 (the thesis takes the entropy to lie between 0 and 1). A policy can lower the mean without any effect on
+#   what the network knows.
 # - The interval of a single seed is infinite; such a verdict is *inconclusive*.
 # - Short trainings on few images (smoke, laptop) leave networks far from their best, with
 #   accuracies that vary a lot between seeds; look at the intervals before the means.

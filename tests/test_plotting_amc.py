@@ -31,11 +31,11 @@ def visible(figure):
 
 
 def test_search_curves():
-    figure = plotting.search_curves(episodes(), warmup=3)
+    figure = plotting.search_curves(episodes(), {"VGG16": 3})
     axes = visible(figure)
     assert [ax.get_ylabel() for ax in axes[:2]] == [
         "validation accuracy",
-        "mean aura matrix entropy (no unit)",
+        "mean entropy (no unit)",
     ]
     assert len(axes) == 4
     assert "10% of the FLOPs" in axes[2].get_title()
