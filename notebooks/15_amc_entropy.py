@@ -198,8 +198,8 @@ table[["claim", "verdict", "statistic", "data"]]
 #   does not care for accuracy may leave them unused, or spend them where parameters are few.
 # - The mean entropy weighs every convolution alike, whatever it costs, and maps of few pixels read
 #   low: the last convolutions of VGG16 have 2x2 maps, and four different values always give
-#   -0.5 (the thesis takes the entropy to lie between 0 and 1). A policy can lower the mean without any effect on
-#   what the network knows.
+#   -0.5 (the thesis takes the entropy to lie between 0 and 1). A policy can lower the mean
+#   without any effect on what the network knows.
 # - The interval of a single seed is infinite; such a verdict is *inconclusive*.
 # - Short trainings on few images (smoke, laptop) leave networks far from their best, with
 #   accuracies that vary a lot between seeds; look at the intervals before the means.
