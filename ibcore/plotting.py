@@ -937,7 +937,11 @@ def reward_scatter(episodes: pd.DataFrame) -> Figure:
             ylabel="validation accuracy",
             title=f"{network}, {share:.0%}",
         )
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
+    figure.legend(
+        *axes[0, 0].get_legend_handles_labels(),
+        loc="outside lower center",
+        ncols=2 * min(2, columns),
+    )
     return figure
 
 
@@ -961,5 +965,9 @@ def channels_kept(table: pd.DataFrame) -> Figure:
             ax.plot(range(len(mean)), mean, marker=marker, markersize=4, color=colour, label=method)
         ax.set_xticks(range(len(mean)), mean.index, rotation=90, fontsize=6)
         ax.set(ylim=(0, 1.02), ylabel="share of channels kept", title=f"{network}, {share:.0%}")
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
+    figure.legend(
+        *axes[0, 0].get_legend_handles_labels(),
+        loc="outside lower center",
+        ncols=2 * min(2, columns),
+    )
     return figure

@@ -28,7 +28,7 @@
 # **You will learn** to ask of a search what no search at all would have found: every result stands
 # beside uniform pruning and random policies of the same cost.
 #
-# Runtime on two cores: smoke 15 s, laptop 1 min (a narrow VGG16); paper (800 episodes, 200 epochs,
+# Runtime on two cores: smoke 15 s, laptop 1 min (a narrow VGG11); paper (800 episodes, 200 epochs,
 # three networks, three seeds) needs a GPU for days.
 
 # %%
