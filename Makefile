@@ -17,6 +17,12 @@ ifneq ($(IBCORE_DATA),)
   export IBCORE_DATA
 endif
 
+# A Dask cluster that computes the runs.
+SCHEDULER ?=
+ifneq ($(SCHEDULER),)
+  export IBCORE_SCHEDULER := $(SCHEDULER)
+endif
+
 # An environment may hold the package of another checkout; the notebooks take this one.
 export PYTHONPATH := $(CURDIR)$(if $(PYTHONPATH),:$(PYTHONPATH))
 
@@ -49,7 +55,8 @@ TESTS := $(PYTHON) -m pytest
         active-environment
 
 help: ## List the targets
-	@echo "make TARGET [PROFILE=smoke|laptop|paper] [ONLY=01_szt] [SEED=0]   (PROFILE is $(PROFILE))"
+	@echo "make TARGET [PROFILE=smoke|laptop|paper] [ONLY=01_szt] [SEED=0] [SCHEDULER=tcp://HOST:8786]"
+	@echo "     (PROFILE is $(PROFILE))"
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 env: $(ENVIRONMENT) ## Make .venv from requirements.lock (or check the active conda environment)

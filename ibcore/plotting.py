@@ -236,11 +236,44 @@ def _ceilings(part: pd.DataFrame, bounds: pd.DataFrame) -> dict[str, float]:
     return {column: limits[column] for column in ("ceiling_X", "ceiling_Y")}
 
 
-def planes_and_training(table: pd.DataFrame, history: pd.DataFrame, bounds: pd.DataFrame) -> Figure:
+def early_stopping(ax: Axes, table: pd.DataFrame, stops: pd.DataFrame) -> Axes:
+    """Stars in an information plane where training would have been stopped early.
+
+    Each star is a layer's mean over seeds, every seed at its own epoch.
+
+    Parameters
+    ----------
+    ax : Axes
+        With ``information_plane`` of the same table.
+    table : DataFrame
+        See ``information_plane``.
+    stops : DataFrame
+        ``seed, epoch`` of that run.
+    """
+    where = _mean_over_seeds(
+        table.merge(stops[["seed", "epoch"]]).assign(epoch=0), ["I_XT", "I_TY"]
+    )
+    ax.scatter(
+        where["I_XT"], where["I_TY"], marker="*", s=70, color="crimson", zorder=5, linewidth=0,
+        label="early stopping",
+    )  # fmt: skip
+    ax.legend(title="layer at the last epoch", fontsize=7, title_fontsize=7, loc="best")
+    return ax
+
+
+def planes_and_training(
+    table: pd.DataFrame,
+    history: pd.DataFrame,
+    bounds: pd.DataFrame,
+    *,
+    stops: pd.DataFrame | None = None,
+) -> Figure:
     """A row per run: loss and accuracy on training and test samples, information plane.
 
     ``table`` and ``bounds`` as in ``information_planes``; ``history`` has the columns ``run, seed,
-    epoch, train_loss, train_accuracy, test_loss, test_accuracy``.
+    epoch, train_loss, train_accuracy, test_loss, test_accuracy``. Given ``stops`` (``run, seed,
+    epoch``), early stopping is marked, in the curves (dotted) at its median epoch, and the loss is
+    on a scale that is logarithmic above 1 nat.
     """
     runs = list(dict.fromkeys(table["run"]))
     figure, axes = grid(3, rows=len(runs))
@@ -256,6 +289,16 @@ def planes_and_training(table: pd.DataFrame, history: pd.DataFrame, bounds: pd.D
             )
             label = "loss [nats]" if quantity == "loss" else quantity
             over_epochs(ax, both, "value", hue="samples", ylabel=label, title=run)
+        if stops is not None:
+            chosen = stops[stops["run"] == run]
+            early_stopping(row[2], part, chosen)
+            for ax in row[:2]:
+                ax.axvline(chosen["epoch"].median(), color="crimson", linestyle=":", linewidth=1)
+            row[0].set_yscale("symlog", linthresh=1)
+            row[0].yaxis.set_major_formatter(lambda loss, _: f"{loss:g}")
+            row[0].set_ylim(bottom=0)
+            highest = row[0].get_ylim()[1]
+            row[0].set_yticks([0, 0.5, *(loss for loss in (1, 3, 10, 30, 100) if loss <= highest)])
     epoch_colourbar(figure, points, list(axes.flat))
     return figure
 
@@ -485,88 +528,6 @@ def information_over_epochs(
     return figure
 
 
-def early_stopping(ax: Axes, table: pd.DataFrame, stops: pd.DataFrame) -> Axes:
-    """Stars in an information plane where training would have been stopped early.
-
-    Each star is a layer's mean over seeds, every seed at its own epoch.
-
-    Parameters
-    ----------
-    ax : Axes
-        With ``information_plane`` of the same table.
-    table : DataFrame
-        See ``information_plane``.
-    stops : DataFrame
-        ``seed, epoch`` of that run.
-    """
-    where = _mean_over_seeds(
-        table.merge(stops[["seed", "epoch"]]).assign(epoch=0), ["I_XT", "I_TY"]
-    )
-    ax.scatter(
-        where["I_XT"], where["I_TY"], marker="*", s=70, color="crimson", zorder=5, linewidth=0,
-        label="early stopping",
-    )  # fmt: skip
-    ax.legend(title="layer at the last epoch", fontsize=7, title_fontsize=7, loc="best")
-    return ax
-
-
-def learning_curves(
-    ax: Axes, history: pd.DataFrame, value: str, *, stops: pd.DataFrame, title: str = ""
-) -> Axes:
-    """Training and validation curve of one run, and the median epoch of early stopping (dotted).
-
-    Parameters
-    ----------
-    ax : Axes
-    history : DataFrame
-        ``seed, epoch, train_<value>, test_<value>``.
-    value : {"loss", "accuracy"}
-        The loss is shown on a scale that is logarithmic above 1 nat.
-    stops : DataFrame
-        ``seed, epoch``.
-    title : str
-    """
-    names = {f"train_{value}": "training", f"test_{value}": "validation"}
-    long = history.rename(columns=names).melt(["seed", "epoch"], [*names.values()], "on", value)
-    label = "loss (nats)" if value == "loss" else value
-    over_epochs(ax, long, value, hue="on", ylabel=label, title=title, label_ends=False)
-    ax.axvline(stops["epoch"].median(), color="crimson", linestyle=":", linewidth=1)
-    if value == "loss":
-        ax.set_yscale("symlog", linthresh=1)
-        ax.yaxis.set_major_formatter(lambda loss, _: f"{loss:g}")
-        ax.set_ylim(bottom=0)
-    return ax
-
-
-def planes_with_learning(
-    table: pd.DataFrame, bounds: pd.DataFrame, history: pd.DataFrame, stops: pd.DataFrame
-) -> Figure:
-    """A row per run: its information plane with early stopping, its loss and its accuracy.
-
-    ``table``, ``bounds`` and ``history`` are as the experiment gives them, with the column
-    ``run``; ``stops`` has ``run, seed, epoch``.
-    """
-    runs = list(dict.fromkeys(table["run"]))
-    figure, axes = grid(3, rows=len(runs), height=3)
-    last = int(table["epoch"].max())
-    for (plane, *others), run in zip(axes, runs, strict=True):
-        part, limits = table[table["run"] == run], bounds[bounds["run"] == run].iloc[0]
-        chosen = stops[stops["run"] == run]
-        points = information_plane(
-            plane,
-            part,
-            ceiling_X=limits["ceiling_X"],
-            ceiling_Y=limits["ceiling_Y"],
-            last_epoch=last,
-            title=run,
-        )
-        early_stopping(plane, part, chosen)
-        for ax, value in zip(others, ("loss", "accuracy"), strict=True):
-            learning_curves(ax, history[history["run"] == run], value, stops=chosen, title=run)
-    epoch_colourbar(figure, points, list(axes.flat))
-    return figure
-
-
 def places(ax: Axes, X: np.ndarray, Y: np.ndarray, classes: Sequence[str], *, title="") -> Axes:
     """Where the samples lie: longitude and latitude are the first two features."""
     for number, name in enumerate(classes):
@@ -758,7 +719,7 @@ def answer_matrix(table: pd.DataFrame, *, rows: Sequence[str], columns: str) -> 
     table : DataFrame
         As ``ibcore.claims.falls`` gives it: ``falls`` and ``drop`` beside the columns named here.
     rows : sequence of str
-        Columns that label a row.
+        Columns that label a row; a line separates rows that differ in the first of them.
     columns : str
         Column whose values become columns.
     """
@@ -771,7 +732,11 @@ def answer_matrix(table: pd.DataFrame, *, rows: Sequence[str], columns: str) -> 
         colour = ANSWERS.get(row["falls"], "white")
         ax.add_patch(plt.Rectangle((x - 0.48, y - 0.46), 0.96, 0.92, color=colour))
         text = f"{row['drop']:.2f}" if row["falls"] in ANSWERS else "saturated"
-        ax.text(x, y, text, ha="center", va="center", fontsize=7)
+        ink = "white" if row["falls"] == "yes" else "black"
+        ax.text(x, y, text, ha="center", va="center", fontsize=7, color=ink)
+    for y in range(1, len(labels)):
+        if labels[y][0] != labels[y - 1][0]:
+            ax.axhline(y - 0.5, color="0.2", linewidth=0.8)
     ax.set(xlim=(-0.5, len(names) - 0.5), ylim=(len(labels) - 0.5, -0.5))
     ax.set_xticks(range(len(names)), names, rotation=30, ha="left")
     ax.xaxis.tick_top()
@@ -783,6 +748,37 @@ def answer_matrix(table: pd.DataFrame, *, rows: Sequence[str], columns: str) -> 
         keys, ["I(X;T) falls", "does not fall", "open"], loc="outside lower center", ncols=3
     )
     return figure
+
+
+def freezing_order(ax: Axes, frozen: pd.DataFrame, layers: Sequence[str], last_epoch: int) -> Axes:
+    """At which epoch each layer froze: a mark per seed, layers from the input upwards.
+
+    ``frozen`` has the columns ``seed, epoch, layer``; a layer without marks never froze.
+    """
+    places = {layer: place for place, layer in enumerate(layers)}
+    seeds = sorted(frozen["seed"].unique())
+    for number, seed in enumerate(seeds):
+        part = frozen[frozen["seed"] == seed]
+        shift = 0.12 * (number - (len(seeds) - 1) / 2)
+        heights = [places[layer] + shift for layer in part["layer"]]
+        ax.plot(part["epoch"], heights, "o", markersize=5, label=f"seed {seed}")
+    ax.set_yticks(range(len(layers)), layers, fontsize=7)
+    ax.set(xlabel="epoch", xlim=(0, last_epoch + 0.5), ylim=(-0.5, len(layers) - 0.5))
+    if seeds:
+        ax.legend(fontsize=7)
+    return ax
+
+
+def lines(
+    ax: Axes, table: pd.DataFrame, *, x: str, y: str, hue: str, xlabel: str, ylabel: str
+) -> Axes:
+    """Mean of ``y`` over ``x`` with the standard deviation as a band, a line per ``hue``."""
+    sns.lineplot(
+        table, x=x, y=y, hue=hue, errorbar="sd", marker="o", markersize=4, linewidth=1.2, ax=ax
+    )
+    ax.legend(fontsize=7, title="")
+    ax.set(xlabel=xlabel, ylabel=ylabel)
+    return ax
 
 
 def _decoded(text: str) -> np.ndarray:
@@ -866,6 +862,44 @@ def entropy_through_depth(
     return figure
 
 
+def entropy_by_layer(table: pd.DataFrame, fits: pd.DataFrame, *, columns: int = 8) -> Figure:
+    """Spatial entropy through training: a panel per layer, a line per seed, its fit dotted.
+
+    Titles say in how many seeds the layer follows the two phases. Each panel has its own scale.
+
+    Parameters
+    ----------
+    table : DataFrame
+        ``seed, epoch, layer, entropy`` of one run.
+    fits : DataFrame
+        Of that run, as ``ibcore.claims.two_phases`` gives them; layers without a fit are left out.
+    columns : int
+        Panels in a row.
+    """
+    fits = fits.sort_values("layer_index")
+    layers = list(dict.fromkeys(fits["layer"]))
+    rows = -(-len(layers) // columns)
+    figure, axes = grid(columns, rows=rows, width=1.7, height=1.5)
+    for ax in axes.flat[len(layers) :]:
+        ax.set_visible(False)
+    seeds = sorted(fits["seed"].unique())
+    colours = dict(zip(seeds, sns.color_palette("colorblind", len(seeds)), strict=True))
+    for ax, layer in zip(axes.flat, layers, strict=False):
+        chosen = fits[fits["layer"] == layer]
+        for fit in chosen.itertuples():
+            curve = table[(table["layer"] == layer) & (table["seed"] == fit.seed)]
+            curve = curve.sort_values("epoch")
+            ends = curve["epoch"].min(), fit.bend, curve["epoch"].max()
+            colour = colours[fit.seed]
+            ax.plot(curve["epoch"], curve["entropy"], color=colour, linewidth=0.9)
+            ax.plot(ends, (fit.start, fit.level, fit.level), color=colour, ls=":", lw=1.3)
+        ax.set_title(f"{layer}: {chosen['follows'].sum()} of {len(chosen)}", fontsize=7)
+        ax.tick_params(labelsize=7)
+    figure.supxlabel("epoch (0 = initialisation)", fontsize=9)
+    figure.supylabel("aura matrix entropy (no unit)", fontsize=9)
+    return figure
+
+
 def _side_axis(ax: Axes, part: pd.DataFrame) -> None:
     """Label the layer axis with the sides of the maps, where they change."""
     sides = part.drop_duplicates("layer_index").sort_values("layer_index")
@@ -874,6 +908,80 @@ def _side_axis(ax: Axes, part: pd.DataFrame) -> None:
     for place in first["layer_index"].iloc[1:]:
         ax.axvline(place - 0.5, color="0.9", linewidth=1, zorder=0)
     ax.set_xlabel("layer, from input to output (side of its map)")
+
+
+def _banded(ax: Axes, groups, *, scale: float = 1.0, **line) -> None:
+    """Mean of every group over its key, times ``scale``, in a band of one standard deviation."""
+    mean, spread = scale * groups.mean(), scale * groups.std().fillna(0.0)
+    (drawn,) = ax.plot(mean.index, mean, marker="o", markersize=4, **line)
+    ax.fill_between(
+        mean.index, mean - spread, mean + spread, color=drawn.get_color(), alpha=0.12, linewidth=0
+    )
+
+
+def _one_legend(figure: Figure, axes, columns: int) -> None:
+    """The legend of the first panel, once for the figure, below it; unused panels go."""
+    figure.legend(
+        *axes.flat[0].get_legend_handles_labels(), loc="outside lower center", ncols=columns
+    )
+    for ax in axes.flat:
+        ax.set_visible(ax.has_data())
+
+
+def pruned_accuracy(networks: pd.DataFrame) -> Figure:
+    """Accuracy after each round of pruning over what is left of the network, a line per score.
+
+    ``networks`` has the columns ``run, configuration, score, round, seed, parameters, accuracy``;
+    the rows with round 0 are the networks before pruning, from which every line starts. One panel
+    per run and configuration; the band is the standard deviation over seeds.
+    """
+    after = networks[networks["round"] > 0]
+    panels = list(after.groupby(["run", "configuration"], sort=False))
+    columns = min(3, len(panels))
+    figure, axes = grid(columns, rows=-(-len(panels) // columns), height=3.2)
+    scores = list(dict.fromkeys(after["score"]))
+    colours = dict(zip(scores, sns.color_palette("colorblind", len(scores)), strict=True))
+    for ax, ((run, configuration), part) in zip(axes.flat, panels, strict=False):
+        before = networks[(networks["run"] == run) & (networks["round"] == 0)]
+        for score, own in part.groupby("score", sort=False):
+            own = pd.concat([before, own])
+            whole = before["parameters"].mean()
+            left = 100 * own.groupby("round")["parameters"].transform("mean") / whole
+            _banded(ax, own["accuracy"].groupby(left), scale=100, color=colours[score], label=score)
+        highest = 100 * networks.loc[networks["run"] == run, "accuracy"].max()
+        ax.set(
+            xlabel="parameters left [%]",
+            ylabel="test accuracy [%]",
+            title=f"{run}, {configuration}",
+            xlim=(105, 0),
+            ylim=(0, max(10, 1.15 * highest)),
+        )
+    _one_legend(figure, axes, len(scores))
+    return figure
+
+
+def agreement_through_depth(table: pd.DataFrame) -> Figure:
+    """Rank correlation of pairs of scores in every layer, mean and spread over seeds.
+
+    ``table`` has the columns ``run, seed, layer_index, pair, correlation``; one panel per run, one
+    line per pair.
+    """
+    runs = list(table.groupby("run", sort=False))
+    figure, axes = grid(len(runs), height=3.6)
+    for ax, (run, part) in zip(axes.flat, runs, strict=True):
+        pairs = list(part.groupby("pair", sort=False))
+        colours = sns.color_palette("colorblind", len(pairs))
+        for (pair, own), colour in zip(pairs, colours, strict=True):
+            _banded(ax, own.groupby("layer_index")["correlation"], color=colour, label=pair)
+        ax.axhline(0, color="0.4", linestyle=":", linewidth=1)
+        ax.set(
+            xlabel="convolution, from input to output",
+            ylabel="rank correlation (Spearman)",
+            title=run,
+            ylim=(-1.05, 1.05),
+        )
+        ax.xaxis.get_major_locator().set_params(integer=True)
+    _one_legend(figure, axes, 2)
 
 
 SEARCHES = {

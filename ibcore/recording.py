@@ -165,6 +165,30 @@ def record_activations(
     return _forward(model, inputs, layers, chunk_size, softmax)[0]
 
 
+def accuracy(model: nn.Module, inputs: torch.Tensor, labels: torch.Tensor) -> float:
+    """Share of the samples whose largest logit is that of their label, in evaluation mode.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        Left as it was found.
+    inputs, labels : tensors (n, ...) and (n,)
+        On the model's device.
+
+    Raises
+    ------
+    ValueError
+        For no inputs.
+
+    Examples
+    --------
+    >>> accuracy(nn.Identity(), torch.tensor([[0.0, 1.0], [1.0, 0.0]]), torch.tensor([1, 1]))
+    0.5
+    """
+    logits = _forward(model, inputs, [], None, None)[1]
+    return (logits.argmax(1) == labels).double().mean().item()
+
+
 def _chunk_size(inputs: torch.Tensor) -> int:
     values = 10_000_000 if inputs.is_cuda else 200_000
     return max(1, values // max(1, inputs[0].numel()))

@@ -303,6 +303,18 @@ def best_verdicts() -> pd.DataFrame:
     return both.sort_values("claim", key=lambda column: column.map(order.index), kind="stable")
 
 
+def _by_verdict(part: pd.DataFrame) -> str:
+    """The verdicts on one claim, each with the data and the notebooks that gave it."""
+    lines = []
+    for verdict, same in part.groupby("verdict", sort=False):
+        places = []
+        for data, names in same.groupby("data", sort=False)["notebook"]:
+            links = ", ".join(f"[{name[:2]}](notebooks/{name}.ipynb)" for name in names.unique())
+            places.append(f"{data} ({links})")
+        lines.append(f"**{verdict}**: {'; '.join(places)}")
+    return "<br>".join(lines)
+
+
 def readme_with_verdicts(text: str) -> str:
     """The README with its table of verdicts made anew from the committed figures.
 
@@ -313,11 +325,15 @@ def readme_with_verdicts(text: str) -> str:
     start, end = (text.find(mark) for mark in MARKS)
     if start < 0 or end < start:
         raise ValueError(f"README.md lacks the marks {MARKS[0]} and {MARKS[1]}")
-    table = best_verdicts()
-    missing = len(claims.published()) - table["claim"].nunique()
-    table["notebook"] = [f"[{name[:2]}](notebooks/{name}.ipynb)" for name in table["notebook"]]
-    shown = table[["claim", "statement", "verdict", "data", "profile", "notebook"]]
-    block = f"\n\n{shown.to_markdown(index=False)}\n\n{missing} of the claims are not run yet.\n\n"
+    rows = []
+    found = dict(list(best_verdicts().groupby("claim")))
+    for claim in claims.published().itertuples():
+        part = found.get(claim.claim)
+        verdict = "not run yet" if part is None else _by_verdict(part)
+        profile = "" if part is None else part["profile"].iloc[0]
+        rows.append((claim.claim, claim.statement, verdict, profile))
+    table = pd.DataFrame(rows, columns=["claim", "statement", "verdicts", "profile"])
+    block = f"\n\n{table.to_markdown(index=False)}\n\n"
     return text[: start + len(MARKS[0])] + block + text[end:]
 
 

@@ -1,17 +1,24 @@
-"""Many runs of one experiment: in this process or over processes, with the same numbers.
+"""Many runs of one experiment: in this process, over processes or on a Dask cluster.
 
-Every run goes through the run store: what is there already is read, the rest is computed, each run
-under its own lock, with the number of threads its configuration asks for. So it makes no difference
-to the results how many processes work, or whether the sweep was interrupted and started again.
+Every run goes through the run store: what is there already is read, the rest is computed, with the
+number of threads its configuration asks for. So it makes no difference to the results how many
+processes work, or whether the sweep was interrupted and started again.
+
+Processes of this machine share the run store, and compute each run under its own lock. Workers of a
+cluster need no common disk: the data travel to each worker once, the tables travel back, and this
+process stores them. A run whose worker dies is given to another one.
 """
 
 import dataclasses
 import functools
 import importlib
 import os
+import tempfile
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -21,6 +28,8 @@ from joblib import Parallel, delayed
 from tqdm import tqdm
 
 from ibcore import results
+
+SECONDS_TO_CONNECT = 10
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,39 +112,51 @@ def _jobs(jobs: int | None, pending: int) -> int:
     return min(jobs, pending)
 
 
+def _short(module: str) -> str:
+    return module.rsplit(".", 1)[-1]
+
+
+def _compute(
+    module: str, name: str, config: Any, seed: int, dataset: Any, checkpoint: Path
+) -> tuple[dict[str, pd.DataFrame], dict]:
+    """Tables and record of one run."""
+    experiment = importlib.import_module(module)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(config.threads)
+    started = time.perf_counter()
+    try:
+        tables = experiment.run(config, seed, dataset, checkpoint=checkpoint, name=name)
+    finally:
+        torch.set_num_threads(threads)
+    record = {
+        "name": name,
+        "config": dataclasses.asdict(config),
+        "seed": seed,
+        **results.commit(),
+        "data": {
+            "label": dataset.label,
+            "source": dataset.source,
+            "note": dataset.note,
+            "fingerprint": dataset.fingerprint,
+        },
+        "device": experiment.device_name(config),
+        "threads": config.threads,
+        "versions": results.versions(),
+        "seconds": time.perf_counter() - started,
+    }
+    return tables, record
+
+
 def _execute(module: str, name: str, config: Any, seed: int, identifier: str) -> None:
     """Compute one run and store it, unless another process has done so meanwhile."""
-    experiment = importlib.import_module(module)
-    short = module.rsplit(".", 1)[-1]
+    short = _short(module)
     with results.run_lock(short, identifier):
         if results.load_run(short, identifier) is not None:
             return
         results.remove_leftovers(short, identifier)
-        dataset = experiment.load(config)
-        threads = torch.get_num_threads()
-        torch.set_num_threads(config.threads)
-        started = time.perf_counter()
-        try:
-            checkpoint = results.checkpoint_path(short, identifier)
-            tables = experiment.run(config, seed, dataset, checkpoint=checkpoint, name=name)
-        finally:
-            torch.set_num_threads(threads)
-        record = {
-            "name": name,
-            "config": dataclasses.asdict(config),
-            "seed": seed,
-            **results.commit(),
-            "data": {
-                "label": dataset.label,
-                "source": dataset.source,
-                "note": dataset.note,
-                "fingerprint": dataset.fingerprint,
-            },
-            "device": experiment.device_name(config),
-            "threads": config.threads,
-            "versions": results.versions(),
-            "seconds": time.perf_counter() - started,
-        }
+        checkpoint = results.checkpoint_path(short, identifier)
+        dataset = importlib.import_module(module).load(config)
+        tables, record = _compute(module, name, config, seed, dataset, checkpoint)
         results.save_run(short, identifier, tables, record)
         checkpoint.unlink(missing_ok=True)
 
@@ -161,8 +182,65 @@ def _end_with(parent: int) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
+def _execute_on_cluster(
+    module: str, name: str, config: Any, seed: int, dataset: Any, source: str
+) -> tuple[dict[str, pd.DataFrame], dict]:
+    """Compute one run in a worker that may share nothing with the process that asked for it."""
+    if results.numerical_source(module) != source:
+        raise RuntimeError(
+            f"a worker has another version of {module}: give all of them the same checkout"
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        return _compute(module, name, config, seed, dataset, Path(folder) / "checkpoint")
+
+
+def _on_cluster(client, module, configs, seed, identifiers, source) -> Iterator[str]:
+    """Give the runs to the workers of a Dask client and store what comes back; names, as stored."""
+    from distributed import as_completed
+
+    experiment = importlib.import_module(module)
+    short = _short(module)
+    scattered, futures = {}, {}
+    for name, config in configs.items():
+        dataset = experiment.load(config)
+        if dataset.fingerprint not in scattered:
+            scattered[dataset.fingerprint] = client.scatter(dataset, broadcast=True, hash=False)
+        data = scattered[dataset.fingerprint]
+        task = (module, name, config, seed, data, source)
+        futures[client.submit(_execute_on_cluster, *task, pure=False)] = name
+    for future, (tables, record) in as_completed(futures, with_results=True):
+        name = futures[future]
+        with results.run_lock(short, identifiers[name]):
+            if results.load_run(short, identifiers[name]) is None:
+                results.remove_leftovers(short, identifiers[name])
+                results.save_run(short, identifiers[name], tables, record)
+        yield name
+
+
+@contextmanager
+def _connected(client) -> Iterator[Any]:
+    """The client that was given, one for the scheduler in ``IBCORE_SCHEDULER``, or None."""
+    address = os.environ.get("IBCORE_SCHEDULER")
+    if client is not None or not address:
+        yield client
+        return
+    from distributed import Client
+
+    try:
+        connected = Client(address, timeout=SECONDS_TO_CONNECT)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"no Dask scheduler answers at {address!r}: {error}") from error
+    with connected:
+        yield connected
+
+
 def run(
-    experiment: ModuleType, configs: Mapping[str, Any], *, seed: int = 0, jobs: int | None = None
+    experiment: ModuleType,
+    configs: Mapping[str, Any],
+    *,
+    seed: int = 0,
+    jobs: int | None = None,
+    client: Any = None,
 ) -> Sweep:
     """Run an experiment for every configuration, or read what is in the run store.
 
@@ -177,6 +255,9 @@ def run(
         First seed; what a configuration does with it is its own matter.
     jobs : int, optional
         Processes; by default ``IBCORE_JOBS`` or the number of cores.
+    client : distributed.Client, optional
+        Compute on the workers of this Dask cluster (or of the one whose address is in
+        ``IBCORE_SCHEDULER``) instead. They need the same checkout, and no common disk.
 
     Returns
     -------
@@ -185,14 +266,16 @@ def run(
     Raises
     ------
     ValueError
-        For an empty mapping or fewer than one job.
+        For an empty mapping, fewer than one job, a scheduler that does not answer.
+    RuntimeError
+        If a worker of the cluster has another version of the numerical source.
     Exception
         Whatever a run raises; finished runs stay in the store.
     """
     if not configs:
         raise ValueError("no configuration to run")
     module = experiment.__name__
-    short = module.rsplit(".", 1)[-1]
+    short = _short(module)
     source = results.numerical_source(module)
     identifiers = {
         name: results.run_id(short, config, seed, experiment.load(config).fingerprint, source)
@@ -201,18 +284,21 @@ def run(
     runs = {name: results.load_run(short, identifier) for name, identifier in identifiers.items()}
     pending = [name for name, stored in runs.items() if stored is None]
     if pending:
-        workers = _jobs(jobs, len(pending))
         tasks = [(module, name, configs[name], seed, identifiers[name]) for name in pending]
-        with tqdm(total=len(configs), initial=len(configs) - len(pending), desc="runs") as bar:
-            if workers == 1:
-                for task in tasks:
-                    _execute(*task)
-                    bar.update()
+        with (
+            _connected(client) as cluster,
+            tqdm(total=len(configs), initial=len(configs) - len(pending), desc="runs") as bar,
+        ):
+            if cluster is not None:
+                wanted = {name: configs[name] for name in pending}
+                done = _on_cluster(cluster, module, wanted, seed, identifiers, source)
+            elif (workers := _jobs(jobs, len(pending))) == 1:
+                done = (_execute(*task) for task in tasks)
             else:
                 parallel = Parallel(n_jobs=workers, return_as="generator_unordered")
-                tasks = [(os.getpid(), *task) for task in tasks]
-                for _ in parallel(delayed(_execute_in_worker)(*task) for task in tasks):
-                    bar.update()
+                done = parallel(delayed(_execute_in_worker)(os.getpid(), *task) for task in tasks)
+            for _ in done:
+                bar.update()
         for name in pending:
             runs[name] = results.load_run(short, identifiers[name])
     return Sweep({name: runs[name] for name in configs})

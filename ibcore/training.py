@@ -14,8 +14,8 @@ import math
 import os
 import time
 import warnings
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 
 import torch
@@ -38,12 +38,19 @@ class Replicas:
         Stack the weights along a new first dimension, or keep the networks as they are. By default
         networks whose class says ``stackable = True`` are stacked, and on a GPU, which they leave
         idle, all without buffers and with fewer than a million weights.
+
+    Attributes
+    ----------
+    around : callable
+        Takes the number of a replica and returns the context in which its loss and gradients are
+        computed: a stopwatch, for instance. Stacked replicas do not use it.
     """
 
     def __init__(self, models: Sequence[nn.Module], device="cpu", *, stacked: bool | None = None):
         if not models:
             raise ValueError("at least one model is needed, got none")
         self.device = torch.device(device)
+        self.around: Callable[[int], AbstractContextManager] = lambda index: nullcontext()
         self._batched = all(getattr(model, "stackable", False) for model in models)
         if stacked is None:
             weights = sum(parameter.numel() for parameter in models[0].parameters())
@@ -85,9 +92,10 @@ class Replicas:
             losses.sum().backward()
             return losses.detach()
         losses = []
-        for model, batch, targets in zip(self._models, inputs, labels, strict=True):
-            loss = functional.cross_entropy(model(batch), targets)
-            loss.backward()
+        for index, (batch, targets) in enumerate(zip(inputs, labels, strict=True)):
+            with self.around(index):
+                loss = functional.cross_entropy(self._models[index](batch), targets)
+                loss.backward()
             losses.append(loss.detach())
         return torch.stack(losses)
 
@@ -158,10 +166,15 @@ class Replicas:
 class Callback:
     """Something that looks at (or acts on) the replicas after an epoch.
 
-    ``on_epoch`` is called at epoch 0 (initialisation) and after every epoch. What it remembers goes
+    ``on_start`` is called once, before training begins or goes on; ``on_epoch`` at epoch 0
+    (initialisation) and after every epoch. Parameters that no longer require a gradient afterwards
+    leave the optimiser, with what it remembers of them, for good. What it remembers goes
     into checkpoints through ``state_dict``, which may hold only tensors, numbers, strings, lists
     and dictionaries.
     """
+
+    def on_start(self, replicas: Replicas) -> None:
+        """Prepare the replicas; in a resumed run after ``load_state_dict``."""
 
     def on_epoch(self, epoch: int, replicas: Replicas) -> None:
         """Look at the replicas after ``epoch`` epochs."""
@@ -223,7 +236,13 @@ class Checkpoint:
 
 
 def make_optimiser(
-    name: str, parameters, *, learning_rate: float, momentum: float = 0.0, weight_decay: float = 0.0
+    name: str,
+    parameters,
+    *,
+    learning_rate: float,
+    momentum: float = 0.0,
+    nesterov: bool = False,
+    weight_decay: float = 0.0,
 ) -> torch.optim.Optimizer:
     """``"adam"`` (with the 1e-7 that Keras adds to the root) or ``"sgd"``.
 
@@ -241,8 +260,17 @@ def make_optimiser(
     if name == "adam":
         return torch.optim.AdamW(parameters, eps=1e-7, **options)
     if name == "sgd":
-        return torch.optim.SGD(parameters, momentum=momentum, **options)
+        return torch.optim.SGD(parameters, momentum=momentum, nesterov=nesterov, **options)
     raise ValueError(f"unknown optimiser {name!r}; known: adam, sgd")
+
+
+def _release_frozen(steps: torch.optim.Optimizer) -> None:
+    """Take the parameters that need no gradient out of an optimiser, and their state."""
+    for group in steps.param_groups:
+        for parameter in group["params"]:
+            if not parameter.requires_grad:
+                steps.state.pop(parameter, None)
+        group["params"] = [parameter for parameter in group["params"] if parameter.requires_grad]
 
 
 def _check(inputs, labels, rows, seeds, models, epochs, batch_size):
@@ -275,6 +303,8 @@ def fit(
     learning_rate: float = 1e-3,
     momentum: float = 0.0,
     annealing: str = "none",
+    nesterov: bool = False,
+    milestones: Sequence[int] = (),
     augment: bool = False,
     l2: float | Sequence[float] = 0.0,
     weight_decay: float = 0.0,
@@ -300,11 +330,13 @@ def fit(
     batch_size : int or None
         None takes all training rows in every step (full batch, in fixed order). The last batch of
         an epoch may be smaller.
-    optimiser, learning_rate, momentum, weight_decay
+    optimiser, learning_rate, momentum, nesterov, weight_decay
         See ``make_optimiser``.
     annealing : {"none", "cosine"}
         "cosine" lowers the learning rate after every epoch, along half a cosine from
         ``learning_rate`` to 0.
+    milestones : sequence of int
+        Epochs after which the learning rate is divided by 10.
     augment : bool
         Change the images of every batch, see ``crop_and_flip``.
     l2 : float or sequence of float
@@ -341,6 +373,7 @@ def fit(
         replicas.parameters(),
         learning_rate=learning_rate,
         momentum=momentum,
+        nesterov=nesterov,
         weight_decay=weight_decay,
     )
     generators = [torch.Generator().manual_seed(derived_seed(seed, "order")) for seed in seeds]
@@ -348,13 +381,17 @@ def fit(
     state = checkpoint.load() if checkpoint else None
     if state is not None:
         replicas.load_state_dict(state["replicas"])
-        steps.load_state_dict(state["optimiser"])
         for generator, saved in zip(generators, state["generators"], strict=True):
             generator.set_state(saved)
         torch.set_rng_state(state["global_generator"])
         for callback, saved in zip(callbacks, state["callbacks"], strict=True):
             callback.load_state_dict(saved)
         start = state["epoch"] + 1
+    for callback in callbacks:
+        callback.on_start(replicas)
+    _release_frozen(steps)
+    if state is not None:
+        steps.load_state_dict(state["optimiser"])
 
     with tqdm(
         total=epochs,
@@ -367,16 +404,18 @@ def fit(
         for epoch in range(start, epochs + 1):
             if epoch > 0:
                 replicas.train()
+                share = 0.1 ** sum(epoch > m for m in milestones)
                 if annealing == "cosine":
-                    share = (1 + math.cos(math.pi * (epoch - 1) / epochs)) / 2
-                    for group in steps.param_groups:
-                        group["lr"] = learning_rate * share
+                    share *= (1 + math.cos(math.pi * (epoch - 1) / epochs)) / 2
+                for group in steps.param_groups:
+                    group["lr"] = learning_rate * share
                 _train_epoch(
                     replicas, steps, inputs, labels, rows, generators, batch_size, augment, factors
                 )
                 bar.update()
             for callback in callbacks:
                 callback.on_epoch(epoch, replicas)
+            _release_frozen(steps)
             if checkpoint and epoch < epochs and checkpoint.due():
                 checkpoint.save(
                     {

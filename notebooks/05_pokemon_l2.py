@@ -106,9 +106,9 @@ weather = [
 ]
 chosen = main[main["run"].isin(weather)]
 how = f"training samples, mean of {configs['weather, ReLU'].replicas} seeds"
-figure = plotting.planes_with_learning(chosen, bounds, history, stops)
+figure = plotting.planes_and_training(chosen, history, bounds, stops=stops)
 chapter.figure(
-    "planes", figure, f"Planes by KDE (upper bound, variance 0.1), loss, accuracy; {how}"
+    "planes", figure, f"Loss, accuracy, planes by KDE (upper bound, variance 0.1); {how}"
 )
 
 # %%
@@ -132,9 +132,10 @@ chapter.figure("planes_lower", figure, f"Planes by the lower KDE bound, variance
 # %%
 chapter.data_from(runs.select(["time, ReLU"]))
 time = [name.replace("weather", "time") for name in weather]
-figure = plotting.planes_with_learning(main[main["run"].isin(time)], bounds, history, stops)
+chosen = main[main["run"].isin(time)]
+figure = plotting.planes_and_training(chosen, history, bounds, stops=stops)
 chapter.figure(
-    "planes_time", figure, f"Planes by KDE (upper bound, variance 0.1), loss, accuracy; {how}"
+    "planes_time", figure, f"Loss, accuracy, planes by KDE (upper bound, variance 0.1); {how}"
 )
 
 # %% [markdown]

@@ -455,37 +455,24 @@ def test_stars_are_means_at_each_seeds_own_epoch(ax):
     assert "early stopping" in [text.get_text() for text in ax.get_legend().get_texts()]
 
 
-def test_learning_curves(ax):
-    assert plotting.learning_curves(ax, history(), "accuracy", stops=STOPS, title="t") is ax
-    lines = {line.get_label(): line.get_ydata() for line in ax.lines}
-    assert lines["training"].tolist() == [0.9] * 4
-    assert lines["validation"].tolist() == pytest.approx([0.6] * 4)
-    (median,) = [line.get_xdata()[0] for line in ax.lines if line.get_linestyle() == ":"]
-    assert median == 10
-    assert (ax.get_ylabel(), ax.get_title(), ax.get_yscale()) == ("accuracy", "t", "linear")
-
-
-def test_a_loss_that_explodes_stays_readable(ax):
-    plotting.learning_curves(ax, history(scale=100), "loss", stops=STOPS)
-    assert ax.get_yscale() == "symlog"
-    assert contains(ax.get_ylim(), 0, 1100)
-    assert ax.get_ylim()[0] == 0
-    assert ax.get_ylabel() == "loss (nats)"
-    ax.figure.canvas.draw()
-    assert {"0", "1", "10", "100"} <= {label.get_text() for label in ax.get_yticklabels()}
-
-
-def test_planes_with_learning_beside_them():
+def test_early_stopping_beside_the_learning_curves():
     runs = ("ReLU", "tanh")
     tables = pd.concat([table(run) for run in runs])
-    both = pd.concat([history(run) for run in runs])
+    both = pd.concat([history(run, scale=100) for run in runs])
     stops = pd.concat([STOPS.assign(run=run) for run in runs])
-    figure = plotting.planes_with_learning(tables, limits(runs), both, stops)
+    figure = plotting.planes_and_training(tables, both, limits(runs), stops=stops)
     panels = [axes for axes in figure.axes if axes not in colour_bars(figure)]
-    assert [axes.get_title() for axes in panels] == ["ReLU"] * 3 + ["tanh"] * 3
-    labels = ["I(T;Y) [bits]", "loss (nats)", "accuracy"] * 2
-    assert [axes.get_ylabel() for axes in panels] == labels
-    assert len(colour_bars(figure)) == 1
+    loss, accuracy, plane = panels[3:]
+    for ax in (loss, accuracy):
+        (median,) = [line.get_xdata()[0] for line in ax.lines if line.get_linestyle() == ":"]
+        assert median == 10
+    labels = [text.get_text() for text in plane.get_legend().get_texts()]
+    assert labels == [*LAYERS, "early stopping"]
+    assert (loss.get_yscale(), accuracy.get_yscale()) == ("symlog", "linear")
+    assert loss.get_ylim()[0] == 0
+    assert contains(loss.get_ylim(), 1100)
+    figure.canvas.draw()
+    assert {"0", "1", "10", "100"} <= {label.get_text() for label in loss.get_yticklabels()}
 
 
 def cells(held):
@@ -652,6 +639,28 @@ def test_entropy_through_depth():
     assert [ax.get_visible() for ax in figure.axes] == [True] * 4 + [False] * 2
 
 
+def test_entropy_by_layer_shows_curves_and_fits():
+    epochs = np.arange(5)
+    table = pd.concat(
+        pd.DataFrame({"seed": seed, "epoch": epochs, "layer": layer, "entropy": 0.1 * epochs})
+        for seed in (0, 1)
+        for layer in ("a", "b", "unknown")
+    )
+    names = ["layer_index", "layer", "seed", "bend", "start", "level", "follows"]
+    rows = [(1, "b", 0, 4, 0.0, 0.4, False), (0, "a", 0, 2, 0.1, 0.3, True),
+            (0, "a", 1, 3, 0.1, 0.4, False)]  # fmt: skip
+    figure = plotting.entropy_by_layer(table, pd.DataFrame(rows, columns=names), columns=3)
+    first, second, third = figure.axes
+    assert [first.get_title(), second.get_title()] == ["a: 1 of 2", "b: 0 of 1"]
+    assert not third.get_visible()
+    curve, fit = first.lines[:2]
+    assert np.allclose(curve.get_ydata(), 0.1 * epochs)
+    assert list(zip(*fit.get_data(), strict=True)) == [(0, 0.1), (2, 0.3), (4, 0.3)]
+    assert len(first.lines) == 4
+    assert len(second.lines) == 2
+    plt.close(figure)
+
+
 def test_answers_are_cells_with_the_drop_or_a_word():
     rows = [
         ("net", "a", "binning", 0.5, "yes"),
@@ -681,3 +690,99 @@ def test_information_is_drawn_above_and_below():
         ("I(T;Y) [bits]", "net, test"),
     ]
     plt.close(figure)
+
+
+# ---------------------------------------------------------------- pruned networks
+
+
+def pruned(runs=("a", "b"), configurations=("one", "two"), rounds=2, seeds=3):
+    rows = [
+        {"run": run, "configuration": "unpruned", "score": "unpruned", "round": 0, "seed": seed,
+         "parameters": 200, "accuracy": 0.8 + 0.01 * seed}
+        for run in runs for seed in range(seeds)
+    ]  # fmt: skip
+    rows += [
+        {"run": run, "configuration": configuration, "score": score, "round": number, "seed": seed,
+         "parameters": 200 - 50 * number, "accuracy": 0.7 - 0.1 * number - 0.2 * s + 0.01 * seed}
+        for run in runs for configuration in configurations
+        for s, score in enumerate(("HRel", "random"))
+        for number in range(1, rounds + 1) for seed in range(seeds)
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def test_pruned_accuracy_starts_at_the_whole_network():
+    figure = plotting.pruned_accuracy(pruned())
+    panels = [ax for ax in figure.axes if ax.get_visible()]
+    assert [ax.get_title() for ax in panels] == ["a, one", "a, two", "b, one", "b, two"]
+    assert len(figure.axes) == 6
+    for ax in panels:
+        assert ax.get_xlabel() == "parameters left [%]"
+        assert ax.get_ylabel() == "test accuracy [%]"
+        assert ax.get_xlim() == (105, 0)
+        low, high = ax.get_ylim()
+        assert low == 0
+        assert high > 82
+        first, second = ax.get_lines()
+        for line, expected in ((first, [50, 60, 80]), (second, [30, 40, 80])):
+            np.testing.assert_allclose(line.get_xdata(), [50, 75, 100])
+            np.testing.assert_allclose(line.get_ydata(), np.add(expected, 1))
+        band = ax.collections[0].get_paths()[0].get_extents()
+        assert (band.y0, band.y1) == (pytest.approx(50), pytest.approx(82))
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["HRel", "random"]
+
+
+def test_a_network_at_chance_has_room_above_it():
+    table = pruned(("a",), ("one",), 1, 1).assign(accuracy=0.02)
+    assert plotting.pruned_accuracy(table).axes[0].get_ylim() == (0, 10)
+
+
+def test_agreement_through_depth():
+    rows = pd.DataFrame(
+        [{"run": run, "seed": seed, "layer_index": layer, "pair": pair,
+          "correlation": c + 0.1 * seed}
+         for run in ("VGG16", "ResNet8") for pair, c in (("x and y", 0.5), ("x and z", -0.7))
+         for layer in range(4) for seed in (-1, 0, 1)]
+    )  # fmt: skip
+    figure = plotting.agreement_through_depth(rows)
+    assert [ax.get_title() for ax in figure.axes] == ["VGG16", "ResNet8"]
+    for ax in figure.axes:
+        first, second, zero = ax.get_lines()
+        np.testing.assert_allclose(first.get_ydata(), 0.5)
+        np.testing.assert_allclose(second.get_ydata(), -0.7, atol=1e-12)
+        assert set(zero.get_ydata()) == {0}
+        assert ax.get_ylim() == (-1.05, 1.05)
+        assert ax.get_ylabel() == "rank correlation (Spearman)"
+        assert all(tick == round(tick) for tick in ax.get_xticks())
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["x and y", "x and z"]
+
+
+def test_freezing_order_has_a_mark_per_seed_and_layer(ax):
+    frozen = pd.DataFrame(
+        {"seed": [0, 0, 1], "epoch": [5, 7, 6], "layer": ["b", "a", "b"]},
+    )
+    ax = plotting.freezing_order(ax, frozen, ["a", "b", "c"], 9)
+    marks = [line.get_xydata() for line in ax.lines]
+    assert [points[:, 0].tolist() for points in marks] == [[5, 7], [6]]
+    assert [points[:, 1].round().tolist() for points in marks] == [[1, 0], [1]]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["a", "b", "c"]
+    assert ax.get_xlim()[1] > 9
+
+
+def test_freezing_order_of_nothing_has_no_legend(ax):
+    nothing = pd.DataFrame({"seed": [], "epoch": [], "layer": []})
+    ax = plotting.freezing_order(ax, nothing, ["a"], 3)
+    assert (len(ax.lines), ax.get_legend()) == (0, None)
+
+
+def test_lines_show_means_over_seeds(ax):
+    table = pd.DataFrame(
+        {"way": ["a", "a", "a", "b"], "removed": [0, 0, 1, 0], "y": [1.0, 3, 5, 7]}
+    )
+    ax = plotting.lines(ax, table, x="removed", y="y", hue="way", xlabel="n", ylabel="v")
+    drawn = [line.get_ydata().tolist() for line in ax.lines if len(line.get_ydata())]
+    assert drawn[:2] == [[2.0, 5.0], [7.0]]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["a", "b"]
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("n", "v")

@@ -40,6 +40,25 @@ def test_the_table_of_verdicts_is_that_of_the_committed_figures(monkeypatch):
     assert len(reproduce.best_verdicts()) > 0
 
 
+def test_a_claim_has_one_row_with_all_its_verdicts(tmp_path, monkeypatch):
+    monkeypatch.setenv("IBCORE_OUTPUT", str(tmp_path))
+    rows = {
+        "02_a": "LL-1,inconclusive,text,3,Fashion-MNIST\nLL-1,supported,text,3,MNIST",
+        "03_b": "LL-1,inconclusive,text,3,Fashion-MNIST",
+    }
+    for notebook, text in rows.items():
+        folder = tmp_path / "figures" / "laptop" / notebook
+        folder.mkdir(parents=True)
+        (folder / "claims.csv").write_text(f"claim,verdict,statistic,seeds,data\n{text}\n")
+    written = reproduce.readme_with_verdicts("\n".join(reproduce.MARKS))
+    (row,) = [line for line in written.splitlines() if line.startswith("| LL-1 ")]
+    assert (
+        "**inconclusive**: Fashion-MNIST ([02](notebooks/02_a.ipynb), [03](notebooks/03_b.ipynb))"
+        "<br>**supported**: MNIST ([02](notebooks/02_a.ipynb))"
+    ) in row
+    assert row.rstrip(" |").endswith("laptop")
+
+
 def test_a_readme_without_marks_is_refused():
     with pytest.raises(ValueError, match=r"README.md lacks the marks"):
         reproduce.readme_with_verdicts("nothing")
@@ -60,5 +79,6 @@ def test_the_table_prefers_the_documents_own_settings(tmp_path, monkeypatch):
     assert table["verdict"].tolist() == ["supported", "contradicted"]
     marks = "\n".join(reproduce.MARKS)
     written = reproduce.readme_with_verdicts(f"before\n{marks}\nafter")
-    assert "36 of the claims are not run yet" in written
+    assert written.count("| not run yet") == 36
+    assert "**supported**: data ([01](notebooks/01_some.ipynb))" in written
     assert reproduce.readme_with_verdicts(written) == written

@@ -20,6 +20,7 @@ from ibcore.estimators import (
 )
 from ibcore.recording import (
     InformationRecorder,
+    accuracy,
     bounds,
     evaluation_mode,
     measure,
@@ -539,3 +540,12 @@ def test_rows_survive_a_checkpoint():
     assert other.recorder.history == case.recorder.history
     other.recorder.measurements.clear()
     assert case.recorder.measurements
+
+
+def test_accuracy_counts_and_leaves_the_model_in_training_mode():
+    model = nn.Sequential(nn.Identity(), nn.Dropout(0.9)).train()
+    logits = torch.eye(4)[[0, 1, 2, 0]]
+    assert accuracy(model, logits, torch.tensor([0, 1, 2, 3])) == 0.75
+    assert model.training
+    with pytest.raises(ValueError, match="no inputs to record"):
+        accuracy(model, logits[:0], torch.tensor([]))

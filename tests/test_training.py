@@ -16,7 +16,14 @@ from torch.nn import functional
 
 from ibcore import models
 from ibcore.seeds import derived_seed
-from ibcore.training import Callback, Checkpoint, Replicas, crop_and_flip, fit, make_optimiser
+from ibcore.training import (
+    Callback,
+    Checkpoint,
+    Replicas,
+    crop_and_flip,
+    fit,
+    make_optimiser,
+)
 
 N, CLASSES, SEEDS = 37, 3, (2, 5, 11)
 
@@ -72,6 +79,10 @@ OPTIMISERS = {
     "momentum": (
         {"optimiser": "sgd", "momentum": 0.9},
         lambda p: torch.optim.SGD(p, lr=0.02, momentum=0.9, foreach=False),
+    ),
+    "nesterov": (
+        {"optimiser": "sgd", "momentum": 0.9, "nesterov": True},
+        lambda p: torch.optim.SGD(p, lr=0.02, momentum=0.9, nesterov=True, foreach=False),
     ),
 }
 
@@ -300,6 +311,64 @@ def test_bad_weight_decay(weight_decay):
         trained(weight_decay=weight_decay)
 
 
+# ---------------------------------------------------------------- learning rate and images
+
+
+def test_milestones_are_those_of_multi_step_lr():
+    inputs, labels = samples((6,))
+    models_ = mlps()
+    options = {"optimiser": "sgd", "learning_rate": 0.5, "milestones": (1, 3)}
+    fit(models_, inputs, labels, seeds=SEEDS, epochs=5, **options)
+    for model, twin in zip(models_, mlps(), strict=True):
+        steps = torch.optim.SGD(twin.parameters(), lr=0.5, foreach=False)
+        schedule = torch.optim.lr_scheduler.MultiStepLR(steps, [1, 3])
+        for _ in range(5):
+            steps.zero_grad()
+            functional.cross_entropy(twin(inputs), labels).backward()
+            steps.step()
+            schedule.step()
+        torch.testing.assert_close(vector(model), vector(twin), atol=1e-5, rtol=1e-4)
+
+
+def test_every_changed_image_is_a_window_of_the_padded_one_or_its_mirror_image():
+    images = torch.arange(1.0, 1 + 40 * 2 * 3 * 4).view(40, 2, 3, 4)
+    before = images.clone()
+    found = crop_and_flip(images, torch.Generator().manual_seed(0), margin=1)
+    assert found.shape == images.shape
+    padded = functional.pad(images, (1, 1, 1, 1))
+    windows = {
+        (top, left): padded[:, :, top : top + 3, left : left + 4]
+        for top in range(3)
+        for left in range(3)
+    }
+    candidates = {(*at, 0): window for at, window in windows.items()}
+    candidates |= {(*at, 1): window.flip(3) for at, window in windows.items()}
+    seen = set()
+    for i, image in enumerate(found):
+        (match,) = [at for at, window in candidates.items() if torch.equal(image, window[i])]
+        seen.add(match)
+    assert len(seen) > 10
+    assert {mirrored for *_, mirrored in seen} == {0, 1}
+    assert torch.equal(images, before)
+    assert torch.equal(found, crop_and_flip(images, torch.Generator().manual_seed(0), margin=1))
+
+
+def test_training_sees_the_changed_images():
+    inputs, labels = samples((1, 5, 5))
+    options = {"seeds": (2,), "epochs": 2, "optimiser": "sgd", "learning_rate": 0.1}
+    model, plain, twin = (cnns((2,))[0] for _ in range(3))
+    fit([plain], inputs, labels, **options)
+    fit([model], inputs, labels, augment=True, **options)
+    generator = torch.Generator().manual_seed(derived_seed(2, "order"))
+    steps = torch.optim.SGD(twin.parameters(), lr=0.1, foreach=False)
+    for _ in range(2):
+        steps.zero_grad()
+        functional.cross_entropy(twin(crop_and_flip(inputs, generator)), labels).backward()
+        steps.step()
+    torch.testing.assert_close(vector(model), vector(twin), atol=1e-5, rtol=1e-4)
+    assert not torch.allclose(vector(model), vector(plain), atol=1e-3)
+
+
 class Watch(Callback):
     """Remembers epochs and weights; can interrupt the training."""
 
@@ -408,9 +477,11 @@ def assert_same(watch, replicas, expected_watch, expected):
     assert all(torch.equal(found[key], expected[key]) for key in found)
 
 
-@pytest.mark.parametrize(
-    "options", [{}, {"optimiser": "sgd", "momentum": 0.9, "annealing": "cosine"}]
-)
+STEPPED = {"optimiser": "sgd", "momentum": 0.9, "nesterov": True, "milestones": (2,)}
+ANNEALED = {"optimiser": "sgd", "momentum": 0.9, "annealing": "cosine"}
+
+
+@pytest.mark.parametrize("options", [{}, {"optimiser": "sgd", "momentum": 0.9}, STEPPED, ANNEALED])
 @pytest.mark.parametrize("stop", range(EPOCHS + 1))
 @pytest.mark.parametrize("kind", BUILD)
 def test_interrupted_after_any_epoch_and_resumed_bit_for_bit(tmp_path, kind, stop, options):
@@ -602,7 +673,7 @@ def test_the_checkpoint_of_another_number_of_seeds_is_not_taken(tmp_path, saved,
         start(taken)
 
 
-# ---------------------------------------------------------------- annealing, augmentation
+# ---------------------------------------------------------------- annealing
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -620,46 +691,6 @@ def test_annealing_is_torchs_cosine(kind):
         steps.step()
         schedule.step()
     torch.testing.assert_close(vector(replicas.network(0)), vector(expected))
-
-
-def test_crops_and_mirrors_pixel_by_pixel():
-    """Every image is a window of itself with a black frame, mirrored or not."""
-    pictures = torch.rand(40, 3, 6, 5, generator=torch.Generator().manual_seed(0)) + 0.1
-    before = pictures.clone()
-    found = crop_and_flip(pictures, torch.Generator().manual_seed(1), margin=2)
-    assert torch.equal(pictures, before)
-    framed = functional.pad(pictures, (2,) * 4)
-    seen = set()
-    for i, one in enumerate(found):
-        matches = [
-            (top, left, mirrored)
-            for top in range(5)
-            for left in range(5)
-            for mirrored in (False, True)
-            for window in [framed[i, :, top : top + 6, left : left + 5]]
-            if torch.equal(one, window.flip(2) if mirrored else window)
-        ]
-        assert len(matches) == 1
-        seen.update(matches)
-    for place in range(3):
-        assert len({match[place] for match in seen}) == (5, 5, 2)[place]
-    again = crop_and_flip(pictures, torch.Generator().manual_seed(1), margin=2)
-    assert torch.equal(found, again)
-
-
-def test_training_on_changed_images_by_hand():
-    inputs, labels = samples((1, 5, 5))
-    options = {"optimiser": "sgd", "learning_rate": 0.05}
-    replicas = fit(cnns(), inputs, labels, seeds=SEEDS, epochs=2, augment=True, **options)
-    for i, (seed, expected) in enumerate(zip(SEEDS, cnns(), strict=True)):
-        generator = torch.Generator().manual_seed(derived_seed(seed, "order"))
-        steps = torch.optim.SGD(expected.parameters(), lr=0.05)
-        for _ in range(2):
-            steps.zero_grad()
-            changed = crop_and_flip(inputs, generator)
-            functional.cross_entropy(expected(changed), labels).backward()
-            steps.step()
-        torch.testing.assert_close(vector(replicas.network(i)), vector(expected))
 
 
 # ---------------------------------------------------------------- refused

@@ -239,3 +239,90 @@ def epochs_to_level(
                 }
             )
     return pd.DataFrame(rows)
+
+
+ENTROPY_FLOOR = 0.01
+"""Smallest noise band of a curve of spatial entropy; no unit."""
+
+LEVEL_SHARE = 0.25
+"""Share of the epochs that a level has to last, and of the rise by which it may still move."""
+
+
+def _rise_and_level(epochs: np.ndarray, values: np.ndarray) -> tuple[float, np.ndarray]:
+    """Least-squares fit of a line up to a recorded epoch and a constant after it.
+
+    Returns the epoch where the line ends and the fitted values.
+    """
+    best = None
+    for bend in epochs[1:]:
+        design = np.stack([np.ones(len(epochs)), np.minimum(epochs, bend)], axis=1)
+        fitted = design @ np.linalg.lstsq(design, values, rcond=None)[0]
+        error = np.square(values - fitted).sum()
+        if best is None or error < best[0] - 1e-12:
+            best = error, bend, fitted
+    return best[1], best[2]
+
+
+def _two_phases(curve: pd.DataFrame, value: str) -> pd.Series:
+    curve = curve.sort_values("epoch")
+    epochs, values = curve["epoch"].to_numpy(float), curve[value].to_numpy(float)
+    bend, fitted = _rise_and_level(epochs, values)
+    start, level = fitted[0], fitted[-1]
+    rise = level - start
+    band = max(ENTROPY_FLOOR, 3 * 1.4826 * np.median(np.abs(values - fitted)))
+    last, after = epochs[-1], epochs >= bend
+    drift = np.polyfit(epochs[after], values[after], 1)[0] * (last - bend) if bend < last else 0.0
+    lasting = last - bend >= LEVEL_SHARE * (last - epochs[0])
+    reached = epochs[values >= start + 0.9 * rise]
+    return pd.Series(
+        {
+            "start": start,
+            "bend": bend,
+            "level": level,
+            "rise": rise,
+            "drift": drift,
+            "band": band,
+            "rises": rise > band,
+            "climbs": rise > band and not lasting,
+            "follows": rise > band and lasting and abs(drift) <= max(band, LEVEL_SHARE * rise),
+            "epochs_to_level": (reached.min() if len(reached) else last) - epochs[0],
+        }
+    )
+
+
+def two_phases(curves: pd.DataFrame, value: str) -> pd.DataFrame:
+    """Fit of a rise and a level to every curve.
+
+    A straight line that becomes constant at one of the recorded epochs is fitted by least squares.
+    A curve *rises* when the line climbs by more than the noise band (three robust standard
+    deviations of the residuals, at least ``ENTROPY_FLOOR``). It still *climbs* when it rises and no
+    level lasts for ``LEVEL_SHARE`` of the epochs: the training was too short to tell. It *follows*
+    the two phases when it rises, the level lasts, and a straight line through the level moves by
+    no more than the noise band or ``LEVEL_SHARE`` of the rise.
+
+    Parameters
+    ----------
+    curves : DataFrame
+        ``run, seed, epoch, layer, layer_index`` and the column ``value``; rows without a value are
+        left out, and so are curves with fewer than five values.
+    value : str
+
+    Returns
+    -------
+    DataFrame
+        One row per curve: ``start, bend, level, rise, drift, band, rises, climbs, follows``
+        and ``epochs_to_level``, the number of epochs from the first one until the curve itself
+        comes to 90% of the way from ``start`` to ``level`` (until the last one if it never does).
+
+    Raises
+    ------
+    ValueError
+        If no curve is left.
+    """
+    keys = ["run", "seed", "layer_index", "layer"]
+    known = curves[curves[value].notna()]
+    known = known[known.groupby(keys)[value].transform("size") >= 5]
+    if known.empty:
+        raise ValueError(f"no curve of {value} has five epochs with values")
+    fits = known.groupby(keys, sort=False)[["epoch", value]].apply(_two_phases, value)
+    return fits.astype(dict.fromkeys(("rises", "climbs", "follows"), bool)).reset_index()

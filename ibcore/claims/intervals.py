@@ -22,10 +22,14 @@ class Interval:
     high: float
     n: int
 
-    def __str__(self) -> str:
+    def __format__(self, digits: str) -> str:
+        digits = digits or ".2f"
         if self.n < 2:
-            return f"{self.mean:.2f} (one seed)"
-        return f"{self.mean:.2f} [{self.low:.2f}, {self.high:.2f}]"
+            return f"{self.mean:{digits}} (one seed)"
+        return f"{self.mean:{digits}} [{self.low:{digits}}, {self.high:{digits}}]"
+
+    def __str__(self) -> str:
+        return format(self)
 
 
 def interval(values: Sequence[float], *, level: float = 0.95) -> Interval:

@@ -14,6 +14,7 @@ from .matrix_renyi import (
     gram_matrix,
     renyi_entropy,
     renyi_information,
+    renyi_information_per_filter,
     renyi_joint_entropy,
     renyi_mutual_information,
 )
@@ -24,6 +25,7 @@ from .spatial import (
     shuffled_pixels,
     spatial_disorder_entropy,
     spatial_information,
+    spatial_information_per_filter,
 )
 
 __all__ = [
@@ -43,9 +45,11 @@ __all__ = [
     "nearest_neighbour_entropy",
     "renyi_entropy",
     "renyi_information",
+    "renyi_information_per_filter",
     "renyi_joint_entropy",
     "renyi_mutual_information",
     "shuffled_pixels",
     "spatial_disorder_entropy",
     "spatial_information",
+    "spatial_information_per_filter",
 ]

@@ -314,7 +314,7 @@ def _measure(config: Config, model: nn.Module, pictures: torch.Tensor, seed: int
     rng = np.random.default_rng(derived_seed(seed, "shuffled pixels"))
     size = tuple(pictures.shape[2:])
     step = max(1, _VALUES_PER_PASS // pictures[0].numel())
-    parts = []
+    rows = []
     for start in range(0, len(pictures), step):
         chunk = pictures[start : start + step].to(_device(config))
         found = class_activations(model, chunk, model.measured_layers)
@@ -329,18 +329,10 @@ def _measure(config: Config, model: nn.Module, pictures: torch.Tensor, seed: int
                 entropy = torch.full((len(maps),), torch.nan, dtype=torch.float64)
                 if shown.any():
                     entropy[shown.cpu()] = aura_matrix_entropy(maps[shown], levels=levels).cpu()
-                rows = {
-                    "seed": seed,
-                    "image": range(start, start + len(chunk)),
-                    "layer": layer,
-                    "layer_index": number,
-                    "kind": kind,
-                    "side": side,
-                    "reading": reading,
-                    "entropy": entropy.numpy(),
-                }
-                parts.append(pd.DataFrame(rows))
-    return pd.concat(parts, ignore_index=True)
+                for image, value in enumerate(entropy.tolist(), start):
+                    rows.append((seed, image, layer, number, kind, side, reading, value))
+    names = ["seed", "image", "layer", "layer_index", "kind", "side", "reading", "entropy"]
+    return pd.DataFrame(rows, columns=names)
 
 
 def _strip(config: Config, model: nn.Module, picture: torch.Tensor) -> pd.DataFrame:

@@ -138,7 +138,7 @@ def load_parts(
     parts: tuple[tuple[str, int | None], ...],
     options: tuple[tuple[str, object], ...] = (),
 ) -> Samples:
-    """Parts (split, n) of a data set below each other; ``options`` as for its loader."""
+    """Parts (split, n) of a data set below each other; options (name, value) of its loader."""
     loaded = [
         datasets.load(dataset, part, n=n, allow_standin=allow_standin, **dict(options))
         for part, n in parts

@@ -13,8 +13,10 @@ from ibcore.estimators import (
     aligned_kernel_width,
     discrete_entropy,
     gram_matrix,
+    matrix_renyi,
     renyi_entropy,
     renyi_information,
+    renyi_information_per_filter,
     renyi_joint_entropy,
     renyi_mutual_information,
 )
@@ -269,3 +271,58 @@ def test_cuda_agrees(alpha):
     assert renyi_information(T.cuda(), Y, alpha=alpha) == pytest.approx(expected, abs=1e-8)
     A = gram_matrix(T, kernel_width=1.0)
     assert renyi_mutual_information(A.cuda(), A) == pytest.approx(renyi_mutual_information(A, A))
+
+
+# ---------------------------------------------------------------- all filters of a layer
+
+
+def maps(n=24, filters=7, side=3, seed=0):
+    rng = np.random.default_rng(seed)
+    Y = rng.integers(0, 4, n)
+    T = rng.standard_normal((n, filters, side, side))
+    T[:, 1] += Y[:, None, None]
+    T[:, 2] = 0.5
+    return T, Y
+
+
+@pytest.mark.parametrize("alpha", [0.5, 1.0, 1.01, 2.0, 3.0])
+@pytest.mark.parametrize("kind", [np.asarray, torch.from_numpy], ids=["array", "tensor"])
+def test_every_filter_as_if_it_were_alone(alpha, kind):
+    T, Y = maps()
+    before = T.copy()
+    found = renyi_information_per_filter(kind(T), kind(Y), kernel_width=1.5, alpha=alpha)
+    assert type(found) is type(kind(T))
+    expected = [
+        renyi_information(T[:, f], Y, kernel_width=1.5, alpha=alpha) for f in range(T.shape[1])
+    ]
+    np.testing.assert_allclose(found, expected, atol=1e-8 if alpha >= 0.9 else 1e-3)
+    np.testing.assert_array_equal(T, before)
+    if alpha >= 1:
+        assert abs(found[2]) < 1e-12  # a constant filter tells nothing
+
+
+def test_filters_in_blocks_and_far_apart(monkeypatch):
+    T, Y = maps()
+    for scale in (1.0, 1e4):
+        together = renyi_information_per_filter(scale * T, Y, kernel_width=1.5, alpha=1)
+        monkeypatch.setattr(matrix_renyi, "_ELEMENTS_PER_BLOCK", 1)
+        alone = renyi_information_per_filter(scale * T, Y, kernel_width=1.5, alpha=1)
+        monkeypatch.undo()
+        np.testing.assert_allclose(together, alone, atol=1e-12)
+    # Far apart every image is alone: the kernel tells the image, and with it the label.
+    assert together[1] == pytest.approx(discrete_entropy(Y), abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("T", "Y", "options", "words"),
+    [
+        (np.zeros(4), [0, 1, 0, 1], {}, r"\(n_samples, n_filters, ...\), got \(4,\)"),
+        (np.zeros((4, 2)), [0, 1], {}, "Y"),
+        (np.zeros((4, 2)), [0, 1, 0, 1], {"kernel_width": 0.0}, "kernel_width must be a positive"),
+        (np.zeros((4, 2)), [0, 1, 0, 1], {"alpha": -1.0}, "alpha must be a positive"),
+        (np.full((4, 2), np.nan), [0, 1, 0, 1], {}, "NaN"),
+    ],
+)
+def test_refused_filters(T, Y, options, words):
+    with pytest.raises(ValueError, match=words):
+        renyi_information_per_filter(T, Y, **{"kernel_width": 1.0, **options})

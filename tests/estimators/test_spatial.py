@@ -18,6 +18,7 @@ from ibcore.estimators import (
     spatial,
     spatial_disorder_entropy,
     spatial_information,
+    spatial_information_per_filter,
 )
 
 few = settings(derandomize=True, max_examples=60, deadline=None)
@@ -217,6 +218,14 @@ def test_closed_forms():
         assert found.tolist() == [0.0, 0.0]
 
 
+@pytest.mark.parametrize("kind", [np.asarray, torch.from_numpy], ids=["array", "tensor"])
+def test_constant_maps_of_every_size_have_none(kind):
+    """log2 n - n log2 n / n is not always 0 in floating point, as for 2x5 pixels."""
+    for h in range(2, 12):
+        for w in range(2, 60):
+            assert aura_matrix_entropy(kind(np.full((1, h, w), 3, np.uint8))).item() == 0
+
+
 def test_large_noise_is_independent():
     """Few levels on a large map leave no plug-in bias: H_R = 1, I = 0, and I = H of itself."""
     a, b = noise(2, 1, 400, 400, levels=4)
@@ -362,3 +371,95 @@ def test_refused_shuffles():
         shuffled_pixels(noise(1, 4, 4), rng=None)
     with pytest.raises(ValueError, match=r"shape \(n, h, w\), got \(4, 4\)"):
         shuffled_pixels(noise(4, 4), rng=0)
+
+
+# ---------------------------------------------------------------- filters and labels
+
+
+def counted(maps, Y, dy, dx):
+    """Symbols of all images together: pixels or pairs, each with the label of its image."""
+    pairs = [symbols([image], dy, dx) for image in maps]
+    return [p for image in pairs for p in image], [
+        (p, y) for image, y in zip(pairs, Y, strict=True) for p in image
+    ]
+
+
+def slow_filter(maps, Y, reading):
+    alone, together = [], []
+    for offset in ((None, None), *FOUR):
+        pairs, labelled = counted(maps, Y, *offset)
+        alone.append(entropy(pairs))
+        together.append(entropy(labelled))
+    H_Y = entropy(list(Y))
+    if reading == "raw":
+        return np.mean([a + H_Y - t for a, t in zip(alone[1:], together[1:], strict=True)])
+    relative = [
+        0.0 if h[0] == 0 else np.mean([(pair - h[0]) / h[0] for pair in h[1:]])
+        for h in (alone, together)
+    ]
+    return relative[0] - relative[1]
+
+
+def filters(n=9, count=4, h=5, w=4, levels=3, seed=0):
+    rng = np.random.default_rng(seed)
+    Y = rng.integers(0, 3, n)
+    maps = rng.integers(0, levels, (n, count, h, w)).astype(np.uint8)
+    maps[:, 1] = Y[:, None, None]
+    maps[:, 2] = 1
+    return maps, Y
+
+
+@pytest.mark.parametrize("reading", ["raw", "literal"])
+@pytest.mark.parametrize("kind", [np.asarray, torch.from_numpy], ids=["array", "tensor"])
+def test_filters_and_labels_slow_twin(reading, kind):
+    maps, Y = filters()
+    before = maps.copy()
+    found = spatial_information_per_filter(kind(maps), kind(Y), levels=3, reading=reading)
+    assert type(found) is type(kind(maps))
+    expected = [slow_filter(maps[:, f], Y, reading) for f in range(maps.shape[1])]
+    close(found, expected)
+    np.testing.assert_array_equal(maps, before)
+
+
+@given(st.integers(0, 10_000))
+@few
+def test_a_filter_tells_at_most_the_label(seed):
+    maps, Y = filters(seed=seed)
+    found = spatial_information_per_filter(maps, Y, levels=3)
+    H_Y = entropy(list(Y))
+    assert (found > -1e-12).all()
+    assert (found < H_Y + 1e-12).all()
+    close(found[1:3], [H_Y, 0.0])
+
+
+def test_a_label_map_has_no_relative_entropy():
+    """The document's H(Y) = 0: a pixel of a constant map tells the next one."""
+    _, Y = filters()
+    stack = np.repeat(Y.astype(np.uint8), 16).reshape(len(Y) * 4, 4)
+    pixels, pairs = symbols([stack]), symbols([stack], 0, 1)
+    close(entropy(pairs) - entropy(pixels), 0.0)
+
+
+def test_the_order_of_images_and_of_labels_does_not_matter():
+    maps, Y = filters()
+    order = np.random.default_rng(1).permutation(len(Y))
+    for reading in ("raw", "literal"):
+        expected = spatial_information_per_filter(maps, Y, levels=3, reading=reading)
+        found = spatial_information_per_filter(maps[order], 7 - Y[order], levels=3, reading=reading)
+        close(found, expected)
+
+
+@pytest.mark.parametrize(
+    ("maps", "Y", "options", "words"),
+    [
+        (np.zeros((4, 2, 2), np.uint8), [0, 1, 0, 1], {}, r"got \(4, 2, 2\)"),
+        ([[1]], [0], {}, r"got \(1, 1\)"),
+        (np.zeros((2, 3, 1, 4), np.uint8), [0, 1], {}, "1, 4"),
+        (np.full((2, 3, 2, 2), 9, np.uint8), [0, 1], {"levels": 8}, "9"),
+        (np.zeros((2, 3, 2, 2), np.uint8), [0, 1, 1], {}, "Y"),
+        (np.zeros((2, 3, 2, 2), np.uint8), [0, 1], {"reading": "plain"}, "got 'plain'"),
+    ],
+)
+def test_refused_filters(maps, Y, options, words):
+    with pytest.raises(ValueError, match=words):
+        spatial_information_per_filter(maps, Y, **options)
