@@ -51,7 +51,7 @@ TESTS := $(PYTHON) -m pytest
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: env data reproduce test lint pair nbval lab report bench clean distclean help \
+.PHONY: env data reproduce test lint pair nbval lab student report bench clean distclean help \
         active-environment
 
 help: ## List the targets
@@ -104,15 +104,19 @@ pair: env ## Make the committed notebooks from their .py sources, with smoke out
 lab: env ## Open the notebooks in JupyterLab
 	@$(PYTHON) -m jupyter lab --notebook-dir=notebooks
 
-report: env ## Write figures/PROFILE/index.* and claims.md again, and the verdicts into README.md
+student: env ## Write the notebooks without their solutions into build/student
+	@$(PYTHON) -m ibcore.reproduce student
+
+report: env ## Write indexes and verdicts again, and the book of a profile into build/book/html
 	@$(PYTHON) -m ibcore.reproduce index --profile $(PROFILE)
 	@$(PYTHON) -m ibcore.reproduce readme
+	@$(PYTHON) -m ibcore.book --profile $(PROFILE)
 
 bench: env ## Time the estimators and the training against other libraries
 	@OMP_NUM_THREADS=1 $(TESTS) -m benchmark -p no:xdist tests/benchmarks
 
-clean: ## Remove runs, stamps and smoke figures; keep the environment, data and committed figures
-	@rm -rf $(OUTPUT)/data/runs $(OUTPUT)/figures/smoke
+clean: ## Remove runs, stamps, builds and smoke figures; keep environment, data, committed figures
+	@rm -rf $(OUTPUT)/data/runs $(OUTPUT)/figures/smoke $(OUTPUT)/build
 
 distclean: clean ## Remove also .venv and the downloaded data
 	@rm -rf .venv .venv.lock data/raw ibcore.egg-info

@@ -3,7 +3,7 @@
 ``python -m ibcore.reproduce run 01_szt_saxe --profile laptop`` executes one notebook with
 Papermill. ``... index --profile laptop`` writes ``index.md``, ``index.html`` and ``claims.md`` and
 prints the verdicts. ``... pair`` makes the committed notebooks from their sources, ``... check``
-says where the two differ.
+says where the two differ, ``... student`` writes notebooks without solutions.
 """
 
 import argparse
@@ -11,6 +11,7 @@ import base64
 import html
 import os
 import re
+import shutil
 import sys
 import tempfile
 import time
@@ -108,7 +109,8 @@ def execute(notebook: str, profile: str, *, seed: int = 0, stream=None) -> Path:
     """
     profiles.section(profile, notebook)
     made = jupytext.read(source(notebook))
-    folder = results.runs_folder() / "notebooks" / profile
+    executed = results.executed_notebook(profile, notebook)
+    folder = executed.parent
     folder.mkdir(parents=True, exist_ok=True)
     working = folder / f".{notebook}.{os.getpid()}.ipynb"
     os.environ.setdefault("IBCORE_STATIC", "1")
@@ -134,7 +136,7 @@ def execute(notebook: str, profile: str, *, seed: int = 0, stream=None) -> Path:
     except (CellExecutionError, DeadKernelError) as error:
         raise RuntimeError(_failure(notebook, working, f"stopped: {error}")) from error
     finally:
-        executed = working.replace(folder / f"{notebook}.ipynb")
+        working.replace(executed)
     return executed
 
 
@@ -288,15 +290,18 @@ def write_index(profile: str) -> str:
 MARKS = "<!-- verdicts, written by make report -->", "<!-- end of verdicts -->"
 
 
-def best_verdicts() -> pd.DataFrame:
-    """Decided claims of the paper profile, and those of the laptop profile that it lacks."""
+def best_verdicts(*preferred: str) -> pd.DataFrame:
+    """Decided claims of the first of some profiles, and those that it lacks of the next ones.
+
+    Without names they are the paper and the laptop profile.
+    """
     from ibcore import claims
 
     found = []
-    for profile in ("paper", "laptop"):
+    for profile in preferred or ("paper", "laptop"):
         table = claims.collect(profile)
         table = table[~table["verdict"].str.startswith("not run")]
-        known = set(found[0]["claim"]) if found else set()
+        known = set().union(*(part["claim"] for part in found))
         found.append(table[~table["claim"].isin(known)])
     order = claims.published()["claim"].tolist()
     both = pd.concat(found, ignore_index=True)
@@ -349,7 +354,13 @@ def _cells(notebook) -> list[tuple]:
     return [
         (cell.cell_type, cell.source.rstrip(), tuple(cell.metadata.get("tags", ())))
         for cell in notebook.cells
+        if "injected-parameters" not in cell.metadata.get("tags", ())
     ]
+
+
+def has_cells_of_source(notebook: str, made: nbformat.NotebookNode) -> bool:
+    """Whether a notebook has the cells of its source, apart from what Papermill adds."""
+    return _cells(made) == _cells(jupytext.read(source(notebook)))
 
 
 def differing_pairs() -> list[str]:
@@ -360,8 +371,7 @@ def differing_pairs() -> list[str]:
         if not paired.exists():
             different.append(name)
             continue
-        made = jupytext.read(source(name))
-        if _cells(made) != _cells(nbformat.read(paired, as_version=4)):
+        if not has_cells_of_source(name, nbformat.read(paired, as_version=4)):
             different.append(name)
     return different
 
@@ -404,6 +414,30 @@ def pair(notebook: str) -> Path:
     path = SOURCES / f"{notebook}.ipynb"
     results.write_atomically(path, nbformat.writes(made) + "\n")
     return path
+
+
+# ---------------------------------------------------------------- teaching
+
+
+def without_solutions(notebook: str) -> nbformat.NotebookNode:
+    """A notebook, not executed, with an empty cell in place of the solutions."""
+    made = jupytext.read(source(notebook))
+    made.metadata.pop("jupytext")  # it would be paired with a new source
+    solutions = [cell for cell in made.cells if "solution" in cell.metadata.get("tags", ())]
+    place = made.cells.index(solutions[0])
+    made.cells = [cell for cell in made.cells if cell not in solutions]
+    made.cells.insert(place, nbformat.v4.new_code_cell("# your answers"))
+    return made
+
+
+def write_student_notebooks() -> Path:
+    """Write all notebooks without their solutions; returns their folder, made anew."""
+    folder = results.build_folder("student")
+    shutil.rmtree(folder, ignore_errors=True)
+    for name in notebooks():
+        text = nbformat.writes(without_solutions(name))
+        results.write_atomically(folder / f"{name}.ipynb", text + "\n")
+    return folder
 
 
 # ---------------------------------------------------------------- command line
@@ -464,6 +498,10 @@ def main(arguments: list[str] | None = None) -> int:
     paired.set_defaults(function=_pair)
     readme = commands.add_parser("readme", help="write the verdicts into README.md")
     readme.set_defaults(function=_write_readme)
+    student = commands.add_parser("student", help="write notebooks without solutions")
+    student.set_defaults(
+        function=lambda given: print(f"in {os.path.relpath(write_student_notebooks())}")
+    )
     listed = commands.add_parser("settings", help="list the data files at hand")
     listed.set_defaults(function=lambda given: print(settings()))
     commands.add_parser("check", help="compare notebooks and sources").set_defaults(function=_check)

@@ -5,6 +5,7 @@ whatever ``IBCORE_OUTPUT`` names::
 
     data/runs/<experiment>/<run_id>/        tables (CSV) and run.json, written last
     figures/<profile>/<notebook>/           figures, tables (CSV, Markdown), manifest.json
+    build/<name>/                           notebooks for students, the site
 
 A run id is a hash of configuration, seed, data and numerical source, so a finished run is found
 again and a changed one is computed anew. A run folder appears in one step and complete, or not at
@@ -50,6 +51,16 @@ def figures_folder(profile: str, notebook: str | None = None) -> Path:
     """``figures/<profile>`` or the folder of one notebook in it."""
     folder = output_root() / "figures" / profile
     return folder / notebook if notebook else folder
+
+
+def executed_notebook(profile: str, notebook: str) -> Path:
+    """Where a notebook lies as a profile has executed it last."""
+    return runs_folder() / "notebooks" / profile / f"{notebook}.ipynb"
+
+
+def build_folder(name: str) -> Path:
+    """``build/<name>`` below the output folder: what can be made again at any time."""
+    return output_root() / "build" / name
 
 
 def published_folder() -> Path:
@@ -280,8 +291,8 @@ def _record_hash(record: dict) -> str:
     return sha256(to_json(record).encode())
 
 
-def load_run(experiment: str, identifier: str) -> Run | None:
-    """A finished run, or None if it has to be computed.
+def load_run(experiment: str, identifier: str, *, tables: bool = True) -> Run | None:
+    """A finished run, or None if it has to be computed; without its tables if they are not asked.
 
     A folder without a readable ``run.json``, or where it or a table does not have the hash noted
     in it, is passed over with a warning; ``save_run`` replaces it. (Deleting it here could meet
@@ -294,11 +305,11 @@ def load_run(experiment: str, identifier: str) -> Run | None:
         record = json.loads((folder / "run.json").read_bytes())
         if record.pop("sha256") != _record_hash(record):
             raise ValueError("run.json does not have the hash noted in it")
-        tables = {}
-        for file, expected in record["outputs"].items():
+        found = {}
+        for file, expected in record["outputs"].items() if tables else ():
             if sha256((folder / file).read_bytes()) != expected:
                 raise ValueError(f"{file} does not have the hash noted in run.json")
-            tables[file.removesuffix(".csv")] = read_csv(folder / file)
+            found[file.removesuffix(".csv")] = read_csv(folder / file)
         if record["run"] != identifier or record["experiment"] != experiment:
             raise ValueError(f"run.json belongs to {record['experiment']}/{record['run']}")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -307,7 +318,17 @@ def load_run(experiment: str, identifier: str) -> Run | None:
             stacklevel=2,
         )
         return None
-    return Run(record, tables)
+    return Run(record, found)
+
+
+def records() -> list[dict]:
+    """What ``run.json`` says of every finished run, by experiment and identifier.
+
+    Damaged ones are passed over with a warning, as `load_run` does.
+    """
+    folders = sorted(path.parent for path in runs_folder().glob("*/[!.]*/run.json"))
+    runs = (load_run(folder.parent.name, folder.name, tables=False) for folder in folders)
+    return [run.record for run in runs if run]
 
 
 def remove_leftovers(experiment: str, identifier: str) -> None:

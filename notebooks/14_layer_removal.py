@@ -200,16 +200,22 @@ explore(draw, column=["parameters", "percent", "multiplications"], removed=[3, 6
 #
 # 1. (easy) How many parameters has a 3x3 convolution from 512 to 512 channels, and how many of them
 #    do the thesis's eight removals take?
-# 2. (harder) On 32x32 images the last block of VGG16 sees maps of 2x2 pixels. Why is that a poor
+# 2. (easy) Which of the thirteen convolutions of VGG16 keep the number of channels, so that taking
+#    one out leaves its neighbours as they are?
+# 3. (harder) On 32x32 images the last block of VGG16 sees maps of 2x2 pixels. Why is that a poor
 #    place for a rule about spatial entropy?
 
 # %% [markdown] tags=["solution"]
 # 1. $512 \cdot 512 \cdot 9 + 512 = 2{,}359{,}808$; five of them, 90% of what is removed.
-# 2. Four pixels hold four pairs: the entropy of the resized map shows the shape of the resampling
+# 2. Nine, see below: the second of the first two blocks, all but the first of the next two, and
+#    the whole last block.
+# 3. Four pixels hold four pairs: the entropy of the resized map shows the shape of the resampling
 #    filter rather than of the network's attention.
 
 # %% tags=["solution"]
 print(f"{5 * (512 * 512 * 9 + 512) / (15_245_130 - 2_118_346):.0%}")
+widths = [3, 64, 64, 128, 128, 256, 256, 256] + [512] * 6
+print([k for k in range(1, 14) if widths[k - 1] == widths[k]])
 
 # %% [markdown]
 # ## Provenance

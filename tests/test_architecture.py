@@ -24,6 +24,8 @@ LINES = (
     {"sweep", "claims", "plotting"},
     {"notebook"},
     {"reproduce"},
+    {"book"},
+    {"__main__"},
 )
 LINE = {part: number for number, parts in enumerate(LINES) for part in parts}
 ALONE = {"estimators", "results", "profiles", "seeds", "_torchvision"}

@@ -157,6 +157,7 @@ def test_an_active_conda_environment_is_used(dry, conda, expected):
     python = expected.split()[0] if conda == "ibcore" else ".venv/bin/python"
     lines = dry.make("-n", "report", CONDA_DEFAULT_ENV=conda).stdout.splitlines()
     assert f"{python} -m ibcore.reproduce index --profile laptop" in lines
+    assert f"{python} -m ibcore.book --profile laptop" in lines
 
 
 def test_tests_are_linted_run_and_followed_by_the_notebooks(dry):

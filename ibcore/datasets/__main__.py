@@ -23,11 +23,12 @@ def _row(name, allow_standin):
     )
 
 
-def main(arguments=None):
+def main(arguments=None, *, prog="python -m ibcore.datasets"):
     """Fetch, print a table, and return 0 if every data set is there or has an allowed stand-in."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    logging.getLogger("filelock").setLevel(logging.WARNING)
     parser = argparse.ArgumentParser(
-        prog="python -m ibcore.datasets",
-        description="Fetch data sets and say where each comes from.",
+        prog=prog, description="Fetch data sets and say where each comes from."
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(names())}; or all")
     parser.add_argument("--standin", action="store_true", help="a stand-in will do")
@@ -53,6 +54,4 @@ def main(arguments=None):
 
 
 if __name__ == "__main__":
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    logging.getLogger("filelock").setLevel(logging.WARNING)
     sys.exit(main())

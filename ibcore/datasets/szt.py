@@ -52,7 +52,7 @@ def icosahedron_vertices():
 
 
 def amplitudes(X):
-    """Return |x|_1 + || sum_i x_i v_i ||_2 of each row; the label is 1 above `THRESHOLD`.
+    """Return ``|x|_1 + || sum_i x_i v_i ||_2`` of each row; the label is 1 above `THRESHOLD`.
 
     Parameters
     ----------
