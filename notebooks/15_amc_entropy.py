@@ -65,26 +65,30 @@ chapter.data_from(runs)
 networks, episodes = runs.table("networks"), runs.table("episodes")
 first = next(iter(configs.values()))
 seeds = networks["seed"].nunique()
-how = f"{first.episodes} episodes, {seeds} seeds, {first.fine_tuning_epochs} epochs"
+model = ", ".join(networks["model"].unique())
+how = f"{model}; {first.episodes} episodes, {seeds} seeds, {first.fine_tuning_epochs} epochs"
 networks[["network", "model"]].drop_duplicates()
 
 # %% [markdown]
 # ## What the searches do
 #
-# Until the dotted line the agent's actions are random, the same ones for every reward. Behind it a
-# search that works moves what it is rewarded for: accuracy up, or entropy down, or up, away from
-# the grey curve of the random policies.
+# Titles name the thesis' network; which *model* stands in its place is in the table above. Until
+# the dotted line the agent's actions are random, the same ones for every reward. Behind it a search
+# that works moves what it is rewarded for: accuracy up, or entropy down, or up, away from the grey
+# curve of the random policies.
 
 # %%
 warmup = {config.network: config.agent["warmup"] for config in configs.values()}
 figure = plotting.search_curves(episodes, warmup)
-chapter.figure("search", figure, "Candidates before fine-tuning, mean over seeds and 5 episodes")
+caption = f"Candidates ({model}) before fine-tuning, mean over seeds and 5 episodes"
+chapter.figure("search", figure, caption)
 
 # %%
 kept = claims.kept_channels(networks)
 methods = [*first.rewards, "uniform"]
 figure = plotting.channels_kept(kept[kept["method"].isin(methods)])
-chapter.figure("channels", figure, "Share of channels kept by the best policy, mean over seeds")
+caption = f"Share of channels kept by the best policy ({model}), mean over seeds"
+chapter.figure("channels", figure, caption)
 
 # %% [markdown]
 # ## Cost and accuracy
@@ -139,7 +143,7 @@ chapter.table("controls", controls, "Gain of a search over pruning without one, 
 
 # %%
 figure = plotting.reward_scatter(episodes)
-chapter.figure("rewards", figure, "All visited policies before fine-tuning, all seeds")
+chapter.figure("rewards", figure, f"All visited policies before fine-tuning, all seeds ({model})")
 
 # %%
 correlations = claims.reward_correlation(episodes)
@@ -156,11 +160,11 @@ chapter.table("correlation", table, "Rank correlation of accuracy and low entrop
 # %%
 best = networks[networks["method"] == "entropy minimisation"].iloc[-1]
 config = configs[best["run"]]
-model = models.build(config.model, seed=seed + 1, **config.model_options)
+fresh = models.build(config.model, seed=seed + 1, **config.model_options)
 images = torch.rand(20, 3, 32, 32, generator=torch.Generator().manual_seed(seed))
-smaller = apply_policy(model, Policy.from_json(best["policy"]), images)
+smaller = apply_policy(fresh, Policy.from_json(best["policy"]), images)
 print(best["policy"])
-print(f"FLOPs kept: {count_macs(smaller, images) / count_macs(model, images):.1%}")
+print(f"FLOPs kept: {count_macs(smaller, images) / count_macs(fresh, images):.1%}")
 
 # %% [markdown]
 # ## Claims
@@ -191,9 +195,10 @@ table[["claim", "verdict", "statistic", "data"]]
 # %% [markdown]
 # ## Reading and caveats
 #
-# - Fine-tuning hides the search: networks of the same cost, whoever chose them, end close to each
-#   other. Read MT-6 together with the rows *uniform* and *random*: "as well as the accuracy
-#   reward" says little about entropy where a random policy does as well, too.
+# - Read MT-6 together with the rows *uniform* and *random*: "as well as the accuracy reward" says
+#   little about entropy where policies that nobody searched for do as well, or better.
+# - A reward can only guide a search if it tells candidates apart *before* fine-tuning. Where all of
+#   them are near chance (left panels above), the accuracy reward is noise.
 # - MT-7 needs more than a low accuracy. The budget limits the FLOPs from above only; a reward that
 #   does not care for accuracy may leave them unused, or spend them where parameters are few.
 # - The mean entropy weighs every convolution alike, whatever it costs, and maps of few pixels read

@@ -58,6 +58,7 @@ def pruned(**options):
 def test_mt_6(low, noise, verdict):
     found = claims.mt_6(pruned(entropy_minimisation=low, noise=noise))
     assert (found.claim, found.verdict, found.seeds) == ("MT-6", verdict, 4)
+    assert found.statistic.startswith("narrow: entropy minimisation minus accuracy ")
 
 
 @pytest.mark.parametrize(
@@ -89,7 +90,7 @@ def test_mt_8(at_50, at_20, mobile, verdict):
     )
     found = claims.mt_8(table)
     assert (found.claim, found.verdict, found.seeds) == ("MT-8", verdict, 4)
-    assert "ResNet50 at 20%" in found.statistic
+    assert "ResNet50 (narrow) at 20%" in found.statistic
 
 
 def test_one_seed_decides_nothing():

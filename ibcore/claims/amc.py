@@ -32,12 +32,17 @@ def accuracy_difference(networks: pd.DataFrame, one: str, other: str) -> pd.Seri
     return 100 * (values[one] - values[other])
 
 
+def _models(networks: pd.DataFrame) -> str:
+    """What stands in the place of the documents' networks."""
+    return ", ".join(networks["model"].unique())
+
+
 def mt_6(networks: pd.DataFrame) -> Verdict:
     """The entropy reward at most ``AS_WELL`` below the accuracy reward; tables as above."""
     gap = accuracy_difference(networks, LOW, ACCURACY)
     text = (
-        f"{LOW} minus {ACCURACY} {interval(gap)} percentage points (as well: no more than "
-        f"{AS_WELL:g} below)"
+        f"{_models(networks)}: {LOW} minus {ACCURACY} {interval(gap)} percentage points (as well: "
+        f"no more than {AS_WELL:g} below)"
     )
     return Verdict("MT-6", above(gap, -AS_WELL), text, len(gap))
 
@@ -47,8 +52,8 @@ def mt_7(networks: pd.DataFrame) -> Verdict:
     gap = accuracy_difference(networks, HIGH, LOW)
     cost = 100 * networks.groupby("method")["macs_kept"].mean()
     text = (
-        f"{HIGH} minus {LOW} {interval(gap)} percentage points, with {cost[HIGH]:.1f}% and "
-        f"{cost[LOW]:.1f}% of the multiply-accumulates"
+        f"{_models(networks)}: {HIGH} minus {LOW} {interval(gap)} percentage points, with "
+        f"{cost[HIGH]:.1f}% and {cost[LOW]:.1f}% of the multiply-accumulates"
     )
     return Verdict("MT-7", below(gap), text, len(gap))
 
@@ -64,7 +69,8 @@ def mt_8(networks: pd.DataFrame) -> Verdict:
         loses = (network, round(share, 3)) == ("ResNet50", 0.2)
         parts.append(below(gap) if loses else above(gap, -AS_WELL))
         expected = "a loss" if loses else f"no more than {AS_WELL:g} below"
-        texts.append(f"{network} at {share:.0%}: {interval(gap)} (expected: {expected})")
+        name = f"{network} ({_models(part)})"
+        texts.append(f"{name} at {share:.0%}: {interval(gap)} (expected: {expected})")
     text = f"{LOW} minus {ACCURACY}, percentage points: " + "; ".join(texts)
     return Verdict("MT-8", all_of(parts), text, networks["seed"].nunique())
 
