@@ -4,7 +4,7 @@ Every function takes tidy tables and returns the axes (or the figure it made). C
 and of epochs, limits and labels follow one style, set by ``use_style``.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -13,6 +13,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.colors import SymLogNorm
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 MARKERS = "osD^vP*XdpH"
 
@@ -981,4 +982,100 @@ def agreement_through_depth(table: pd.DataFrame) -> Figure:
         )
         ax.xaxis.get_major_locator().set_params(integer=True)
     _one_legend(figure, axes, 2)
+
+
+SEARCHES = {
+    "accuracy": "C0",
+    "entropy minimisation": "C1",
+    "entropy maximisation": "C3",
+    "random": "0.5",
+}
+
+
+def search_curves(episodes: pd.DataFrame, warmup: Mapping[str, int]) -> Figure:
+    """Accuracy and entropy of the candidates of each search, a row per network and share of FLOPs.
+
+    Dots are single episodes of all seeds, lines their mean over seeds and five episodes; the
+    vertical line ends the warm-up.
+
+    Parameters
+    ----------
+    episodes : DataFrame
+        ``network, share, seed, search, episode, accuracy, entropy``.
+    warmup : mapping
+        Network to the number of its first episodes, with random actions.
+    """
+    panels = list(episodes.groupby(["network", "share"], sort=False))
+    figure, axes = grid(2, rows=len(panels), width=4.6, height=2.9)
+    for row, ((network, share), part) in zip(axes, panels, strict=True):
+        for ax, column in zip(row, ("accuracy", "entropy"), strict=True):
+            for search, one in part.groupby("search", sort=False):
+                colour = SEARCHES[search]
+                ax.plot(one["episode"], one[column], ".", color=colour, markersize=3, alpha=0.3)
+                mean = one.groupby("episode")[column].mean().rolling(5, min_periods=1).mean()
+                ax.plot(mean.index, mean, color=colour, label=search)
+            ax.axvline(warmup[network] - 0.5, color="0.4", linestyle=":", linewidth=1)
+            ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+            ax.set(xlabel="episode", title=f"{network}, at most {share:.0%} of the FLOPs")
+        row[0].set_ylim(bottom=0)
+        row[0].set_ylabel("validation accuracy")
+        row[1].set_ylabel("mean entropy (no unit)")
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
+    return figure
+
+
+def reward_scatter(episodes: pd.DataFrame) -> Figure:
+    """Accuracy against spatial entropy of every visited policy: a panel per network and share.
+
+    ``episodes`` as in ``search_curves``; colours tell the searches.
+    """
+    panels = list(episodes.groupby(["network", "share"], sort=False))
+    columns = min(3, len(panels))
+    figure, axes = grid(columns, rows=-(-len(panels) // columns), width=3.8, height=3.2)
+    for ax in axes.flat[len(panels) :]:
+        ax.set_visible(False)
+    for ax, ((network, share), part) in zip(axes.flat, panels, strict=False):
+        for search, one in part.groupby("search", sort=False):
+            ax.plot(
+                one["entropy"], one["accuracy"], ".", color=SEARCHES[search], alpha=0.5,
+                label=search,
+            )  # fmt: skip
+        ax.set(
+            xlabel="mean aura matrix entropy (no unit)",
+            ylabel="validation accuracy",
+            title=f"{network}, {share:.0%}",
+        )
+    figure.legend(
+        *axes[0, 0].get_legend_handles_labels(),
+        loc="outside lower center",
+        ncols=2 * min(2, columns),
+    )
+    return figure
+
+
+def channels_kept(table: pd.DataFrame) -> Figure:
+    """Share of channels that stay in each group of layers: a panel per network and share.
+
+    Parameters
+    ----------
+    table : DataFrame
+        ``network, share, method, group, kept`` (share of channels); means over seeds are drawn.
+    """
+    panels = list(table.groupby(["network", "share"], sort=False))
+    columns = min(3, len(panels))
+    figure, axes = grid(columns, rows=-(-len(panels) // columns), width=4.4, height=3.2)
+    for ax in axes.flat[len(panels) :]:
+        ax.set_visible(False)
+    for ax, ((network, share), part) in zip(axes.flat, panels, strict=False):
+        for (method, one), marker in zip(part.groupby("method", sort=False), MARKERS, strict=False):
+            mean = one.groupby("group", sort=False)["kept"].mean()
+            colour = SEARCHES.get(method, "black")
+            ax.plot(range(len(mean)), mean, marker=marker, markersize=4, color=colour, label=method)
+        ax.set_xticks(range(len(mean)), mean.index, rotation=90, fontsize=6)
+        ax.set(ylim=(0, 1.02), ylabel="share of channels kept", title=f"{network}, {share:.0%}")
+    figure.legend(
+        *axes[0, 0].get_legend_handles_labels(),
+        loc="outside lower center",
+        ncols=2 * min(2, columns),
+    )
     return figure

@@ -10,6 +10,7 @@ device.
 import copy
 import hashlib
 import io
+import math
 import os
 import time
 import warnings
@@ -301,6 +302,7 @@ def fit(
     optimiser: str = "adam",
     learning_rate: float = 1e-3,
     momentum: float = 0.0,
+    annealing: str = "none",
     nesterov: bool = False,
     milestones: Sequence[int] = (),
     augment: bool = False,
@@ -330,6 +332,9 @@ def fit(
         an epoch may be smaller.
     optimiser, learning_rate, momentum, nesterov, weight_decay
         See ``make_optimiser``.
+    annealing : {"none", "cosine"}
+        "cosine" lowers the learning rate after every epoch, along half a cosine from
+        ``learning_rate`` to 0.
     milestones : sequence of int
         Epochs after which the learning rate is divided by 10.
     augment : bool
@@ -353,11 +358,13 @@ def fit(
     ValueError
         For empty or non-finite inputs, lengths that differ, a negative number of epochs, a
         non-positive batch size or learning rate, a negative penalty or weight decay, an unknown
-        optimiser, stacked models that differ in architecture.
+        optimiser or annealing, stacked models that differ in architecture.
     """
     if rows is None:
         rows = torch.arange(len(inputs)).expand(len(models), -1)
     _check(inputs, labels, rows, seeds, models, epochs, batch_size)
+    if annealing not in ("none", "cosine"):
+        raise ValueError(f"unknown annealing {annealing!r}; known: none, cosine")
     replicas = Replicas(models, device)
     inputs, labels = inputs.to(device), labels.to(device)
     factors = _penalties(l2, len(models)).to(device)
@@ -397,8 +404,11 @@ def fit(
         for epoch in range(start, epochs + 1):
             if epoch > 0:
                 replicas.train()
+                share = 0.1 ** sum(epoch > m for m in milestones)
+                if annealing == "cosine":
+                    share *= (1 + math.cos(math.pi * (epoch - 1) / epochs)) / 2
                 for group in steps.param_groups:
-                    group["lr"] = learning_rate * 0.1 ** sum(epoch > m for m in milestones)
+                    group["lr"] = learning_rate * share
                 _train_epoch(
                     replicas, steps, inputs, labels, rows, generators, batch_size, augment, factors
                 )

@@ -24,6 +24,7 @@ SMALL = [
     ("resnet50", 1 / 8),
     ("densenet121", 1 / 8),
     ("googlenet", 1 / 8),
+    ("mobilenet_v2", 1 / 4),
 ]
 
 
@@ -47,6 +48,7 @@ def count(model):
         ("resnet50", {}, 25_557_032 - 7_680 - 990 * 2_049),
         ("densenet121", {}, 7_978_856 - 7_680 - 990 * 1_025),
         ("googlenet", {}, 6_624_904 - 7_680 - 990 * 1_025),
+        ("mobilenet_v2", {}, 3_504_872 - 990 * 1_281),
     ],
 )
 def test_parameters(name, options, parameters):
@@ -152,6 +154,13 @@ def test_resnet_block_adds_its_input():
     assert torch.equal(outputs[:, 2:6], images[:, :, ::2, ::2])
     assert not outputs[:, :2].any()
     assert not outputs[:, 6:].any()
+
+
+def test_narrow_keeps_depthwise_convolutions():
+    model = models.build("mobilenet_v2", width=1 / 4)
+    depthwise = [m for m in model.modules() if isinstance(m, nn.Conv2d) and m.groups > 1]
+    assert len(depthwise) == 17
+    assert all(m.groups == m.in_channels == m.out_channels for m in depthwise)
 
 
 def test_narrow_keeps_the_settings_of_the_layers():

@@ -158,7 +158,6 @@ def watch_batches(monkeypatch):
         return torch.zeros(len(labels))
 
     monkeypatch.setattr(Replicas, "backward", backward)
-    monkeypatch.setattr(torch.optim.Adam, "step", lambda self: None)
     return seen
 
 
@@ -479,9 +478,10 @@ def assert_same(watch, replicas, expected_watch, expected):
 
 
 STEPPED = {"optimiser": "sgd", "momentum": 0.9, "nesterov": True, "milestones": (2,)}
+ANNEALED = {"optimiser": "sgd", "momentum": 0.9, "annealing": "cosine"}
 
 
-@pytest.mark.parametrize("options", [{}, {"optimiser": "sgd", "momentum": 0.9}, STEPPED])
+@pytest.mark.parametrize("options", [{}, {"optimiser": "sgd", "momentum": 0.9}, STEPPED, ANNEALED])
 @pytest.mark.parametrize("stop", range(EPOCHS + 1))
 @pytest.mark.parametrize("kind", BUILD)
 def test_interrupted_after_any_epoch_and_resumed_bit_for_bit(tmp_path, kind, stop, options):
@@ -673,6 +673,26 @@ def test_the_checkpoint_of_another_number_of_seeds_is_not_taken(tmp_path, saved,
         start(taken)
 
 
+# ---------------------------------------------------------------- annealing
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_annealing_is_torchs_cosine(kind):
+    build, shape = KINDS[kind]
+    inputs, labels = samples(shape)
+    options = {"optimiser": "sgd", "learning_rate": 0.05, "momentum": 0.9, "epochs": 5}
+    replicas = fit(build(), inputs, labels, seeds=SEEDS, annealing="cosine", **options)
+    (expected,) = build(SEEDS[:1])
+    steps = torch.optim.SGD(expected.parameters(), lr=0.05, momentum=0.9)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(steps, T_max=5)
+    for _ in range(5):
+        steps.zero_grad()
+        functional.cross_entropy(expected(inputs), labels).backward()
+        steps.step()
+        schedule.step()
+    torch.testing.assert_close(vector(replicas.network(0)), vector(expected))
+
+
 # ---------------------------------------------------------------- refused
 
 
@@ -693,6 +713,7 @@ def test_the_checkpoint_of_another_number_of_seeds_is_not_taken(tmp_path, saved,
         ({"learning_rate": 0.0}, "learning_rate must be positive, got 0.0"),
         ({"learning_rate": math.nan}, "learning_rate must be positive, got nan"),
         ({"optimiser": "rmsprop"}, "unknown optimiser 'rmsprop'; known: adam, sgd"),
+        ({"annealing": "linear"}, "unknown annealing 'linear'; known: none, cosine"),
         ({"seeds": (1, 2, -3)}, "seed must be a non-negative integer, got -3"),
         (
             {"models": [*mlps((1, 2)), *mlps((3,), activation="relu")]},

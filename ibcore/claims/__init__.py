@@ -14,6 +14,18 @@ from ibcore.claims.agreement import (
     agreement,
     curve_correlations,
 )
+from ibcore.claims.amc import (
+    AS_WELL,
+    accuracy_difference,
+    amc_beside_published,
+    amc_controls,
+    amc_summary,
+    kept_channels,
+    mt_6,
+    mt_7,
+    mt_8,
+    reward_correlation,
+)
 from ibcore.claims.curves import (
     ENTROPY_FLOOR,
     LEVEL_SHARE,
@@ -133,6 +145,7 @@ from ibcore.claims.verdict import (
 )
 
 __all__ = [
+    "AS_WELL",
     "CHANCE",
     "CONTRADICTED",
     "ENTROPY_FLOOR",
@@ -150,8 +163,12 @@ __all__ = [
     "Interval",
     "Verdict",
     "above",
+    "accuracy_difference",
     "agreement",
     "all_of",
+    "amc_beside_published",
+    "amc_controls",
+    "amc_summary",
     "below",
     "beside_published",
     "best_accuracy",
@@ -176,6 +193,7 @@ __all__ = [
     "gains",
     "interval",
     "judged_layers",
+    "kept_channels",
     "last_round",
     "ll_1",
     "ll_2",
@@ -197,6 +215,9 @@ __all__ = [
     "mt_3",
     "mt_4",
     "mt_5",
+    "mt_6",
+    "mt_7",
+    "mt_8",
     "mt_9",
     "mt_10",
     "noise_band",
@@ -214,6 +235,7 @@ __all__ = [
     "published_entropies",
     "rank_correlation",
     "reading_distances",
+    "reward_correlation",
     "score_agreement",
     "shuffled_baseline",
     "smooth",

@@ -40,6 +40,7 @@ def narrow(model: nn.Module, width: float) -> None:
                     layer.kernel_size,
                     layer.stride,
                     layer.padding,
+                    groups=1 if layer.groups == 1 else scaled(layer.groups, width),
                     bias=layer.bias is not None,
                 )
             elif isinstance(layer, nn.BatchNorm2d):

@@ -1,9 +1,9 @@
 """Networks of torchvision fitted to images of 32x32 pixels.
 
 The networks were made for 224x224 pixels and shrink an image 32 times. Fitted, they keep its size
-at the start: the first convolution becomes 3x3 with stride 1 and the first pooling does nothing, so
-that 4x4 maps are left before the final mean. Dropout is off: its random numbers would come from the
-global generator.
+at the start, so that 4x4 maps are left before the final mean: the first convolution becomes 3x3
+with stride 1 and the first pooling does nothing (MobileNetV2, which has none, loses its first two
+strides). Dropout is off: its random numbers would come from the global generator.
 """
 
 import torch
@@ -12,7 +12,7 @@ from torch import nn
 from ibcore.models._initial import he
 from ibcore.models._width import narrow
 
-NAMES = ("resnet18", "resnet34", "resnet50", "densenet121", "googlenet")
+NAMES = ("resnet18", "resnet34", "resnet50", "densenet121", "googlenet", "mobilenet_v2")
 _NO_LAYER = (nn.Identity, nn.AdaptiveAvgPool2d, nn.Dropout, nn.Linear)
 
 
@@ -28,6 +28,11 @@ def _fitted(name: str, num_classes: int) -> tuple[nn.Module, tuple[str, ...]]:
         )
         model.conv1.conv, model.maxpool1 = first, nn.Identity()
         return model, ()
+    if name == "mobilenet_v2":
+        model = make(weights=None, num_classes=num_classes)
+        model.classifier = model.classifier[1]
+        model.features[0][0].stride = model.features[2].conv[1][0].stride = (1, 1)
+        return model, ("features",)
     model = make(weights=None, num_classes=num_classes)
     if name == "densenet121":
         model.features.conv0, model.features.pool0 = first, nn.Identity()

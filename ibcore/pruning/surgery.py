@@ -101,19 +101,48 @@ def shared_channels(model: nn.Module, example: torch.Tensor) -> list[tuple[str, 
     >>> shared_channels(models.build("resnet8", width=1 / 4), torch.zeros(1, 3, 8, 8))[:2]
     [('conv1', 'layer1.0.conv2'), ('layer1.0.conv1',)]
     """
+    return list(channel_groups(model, example))
+
+
+@torch.inference_mode(False)
+@torch.enable_grad()
+def channel_groups(
+    model: nn.Module, example: torch.Tensor
+) -> dict[tuple[str, ...], dict[str, int]]:
+    """The groups of ``shared_channels``, and which layers read them.
+
+    Each group is mapped to the layers that lose inputs with its first channel, and how many:
+    1, or more where maps are flattened. A depthwise convolution belongs to its group.
+
+    Examples
+    --------
+    >>> from ibcore import models
+    >>> groups = channel_groups(models.build("vgg11_bn", width=1 / 8), torch.zeros(1, 3, 32, 32))
+    >>> groups[("features.0",)]
+    {'features.4': 1}
+    """
     traced = copy.deepcopy(model)
     graph = _graph(traced, example)
     names = {
         module: name
         for name, module in traced.named_modules()
-        if isinstance(module, nn.Conv2d) and module in graph.module2node
+        if isinstance(module, _WITH_CHANNELS) and module in graph.module2node
     }
-    groups = []
+    groups = {}
     for module in names:
+        if not isinstance(module, nn.Conv2d):
+            continue
         together = _loses_outputs(graph, _group(graph, module, range(module.out_channels)))
         group = tuple(name for other, name in names.items() if other in together)
         if group not in groups:
-            groups.append(group)
+            lost = {
+                names[dependency.target.module]: len(channels)
+                for dependency, channels in _group(graph, module, [0])
+                if dependency.target.module in names
+                and dependency.target.module not in together
+                and graph.is_in_channel_pruning_fn(dependency.handler)
+            }
+            groups[group] = {name: lost[name] for name in names.values() if name in lost}
     return groups
 
 
