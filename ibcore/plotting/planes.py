@@ -1,0 +1,327 @@
+"""Information planes, alone, in grids, filter by filter and beside training curves."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ibcore.plotting.curves import over_epochs
+from ibcore.plotting.style import MARKERS, epoch_norm, grid, mean_over_seeds
+
+
+def _one_curve_per_layer(table: pd.DataFrame) -> None:
+    for column in ("run", "set", "estimator", "parameter", "view", "filter", "n"):
+        if column in table and table[column].nunique() > 1:
+            raise ValueError(
+                f"one information plane shows one {column}, got {sorted(table[column].unique())}"
+            )
+
+
+def information_plane(
+    ax: Axes,
+    table: pd.DataFrame,
+    *,
+    ceiling_X: float | None = None,
+    ceiling_Y: float | None = None,
+    last_epoch: int | None = None,
+    title: str = "",
+):
+    """I(T;Y) against I(X;T) through training, mean over seeds.
+
+    Colour is the epoch; a marker and a label at the last epoch tell the layers apart; thin grey
+    lines join the layers of an epoch; dotted lines are the limits.
+
+    Parameters
+    ----------
+    ax : Axes
+    table : DataFrame
+        ``seed, epoch, layer, layer_index, I_XT, I_TY`` of one run, set and estimator.
+    ceiling_X, ceiling_Y : float, optional
+        log2 of the distinct inputs and H(Y), in bits.
+    last_epoch : int, optional
+        End of the colour scale, to share it between panels.
+    title : str
+
+    Returns
+    -------
+    matplotlib.collections.PathCollection
+        For ``epoch_colourbar``.
+
+    Raises
+    ------
+    ValueError
+        If the table mixes runs, sets or estimators, or is empty.
+    """
+    if table.empty:
+        raise ValueError("an information plane needs at least one row")
+    _one_curve_per_layer(table)
+    mean = mean_over_seeds(table, ["I_XT", "I_TY"])
+    norm = epoch_norm(last_epoch or int(mean["epoch"].max()))
+    for _, layers in mean.groupby("epoch"):
+        ax.plot(layers["I_XT"], layers["I_TY"], color="0.85", linewidth=0.5, zorder=1)
+    points = ax.scatter(
+        mean["I_XT"], mean["I_TY"], c=mean["epoch"], cmap="viridis", norm=norm, s=9, zorder=2
+    )
+    ends = mean[mean["epoch"] == mean["epoch"].max()].sort_values("layer_index")
+    for number, row in enumerate(ends.itertuples()):
+        ax.scatter(
+            row.I_XT,
+            row.I_TY,
+            marker=MARKERS[number % len(MARKERS)],
+            s=42,
+            facecolor="white",
+            edgecolor="black",
+            linewidth=1,
+            zorder=4,
+            label=row.layer,
+        )
+    _limits(ax, mean, ceiling_X, ceiling_Y)
+    ax.legend(title="layer at the last epoch", fontsize=7, title_fontsize=7, loc="best")
+    ax.set(xlabel="I(X;T) [bits]", ylabel="I(T;Y) [bits]", title=title)
+    return points
+
+
+def _limits(ax: Axes, mean: pd.DataFrame, ceiling_X, ceiling_Y) -> None:
+    for ceiling, column, line, text in (
+        (ceiling_X, "I_XT", ax.axvline, r"$\log_2 n$"),
+        (ceiling_Y, "I_TY", ax.axhline, "H(Y)"),
+    ):
+        values = [mean[column].min(), mean[column].max(), 0.0]
+        if ceiling is not None:
+            line(ceiling, color="0.4", linestyle=":", linewidth=1, zorder=0)
+            values.append(ceiling)
+            if column == "I_XT":
+                ax.text(
+                    ceiling,
+                    0.02,
+                    text,
+                    fontsize=7,
+                    color="0.4",
+                    rotation=90,
+                    ha="right",
+                    transform=ax.get_xaxis_transform(),
+                )
+            else:
+                ax.text(
+                    0.02,
+                    ceiling,
+                    text,
+                    fontsize=7,
+                    color="0.4",
+                    va="bottom",
+                    transform=ax.get_yaxis_transform(),
+                )
+        low, high = min(values), max(values)
+        margin = 0.05 * (high - low or 1.0)
+        (ax.set_xlim if column == "I_XT" else ax.set_ylim)(low - margin, high + margin)
+
+
+def epoch_colourbar(figure: Figure, points, axes=None, *, cax: Axes | None = None) -> None:
+    """The one colour bar of a figure of information planes, beside ``axes`` or in ``cax``."""
+    where = {"cax": cax} if cax else {"ax": axes, "pad": 0.01, "fraction": 0.03}
+    bar = figure.colorbar(points, **where)
+    last = points.norm.vmax
+    ticks = [0, *(10**k for k in range(int(np.log10(last)) + 1))]
+    if last > 1.5 * ticks[-1]:
+        ticks.append(int(last))
+    bar.set_ticks(ticks, labels=[str(tick) for tick in ticks])
+    bar.minorticks_off()
+    bar.set_label("epoch (0 = initialisation)")
+
+
+def information_planes(
+    table: pd.DataFrame,
+    bounds: pd.DataFrame,
+    *,
+    by: str = "run",
+    titles: dict | None = None,
+    columns: int | None = None,
+) -> Figure:
+    """Information planes side by side, one panel per value of a column, one colour bar.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Measurements, see ``information_plane``.
+    bounds : DataFrame
+        ``run, set, n, ceiling_X, ceiling_Y``.
+    by : str
+        Column whose values become panels, in order of appearance.
+    titles : dict, optional
+        Value to panel title; the value itself by default.
+    columns : int, optional
+        Panels per row; all in one row by default.
+
+    Raises
+    ------
+    ValueError
+        As ``information_plane``.
+    """
+    if table.empty:
+        raise ValueError("information planes need at least one row")
+    values = list(dict.fromkeys(table[by]))
+    columns = columns or len(values)
+    rows = -(-len(values) // columns)
+    figure, axes = grid(columns, rows=rows)
+    last = int(table["epoch"].max())
+    for ax, value in zip(axes.flat, values, strict=False):
+        part = table[table[by] == value]
+        points = information_plane(
+            ax,
+            part,
+            **_ceilings(part, bounds),
+            last_epoch=last,
+            title=(titles or {}).get(value, str(value)),
+        )
+    for ax in axes.flat[len(values) :]:
+        ax.set_visible(False)
+    epoch_colourbar(figure, points, list(axes.flat))
+    return figure
+
+
+def _ceilings(part: pd.DataFrame, bounds: pd.DataFrame) -> dict[str, float]:
+    """The limits of one run, set and number of samples."""
+    on = [key for key in ("run", "set", "n") if key in part and key in bounds]
+    limits = bounds[(bounds[on] == part[on].iloc[0]).all(axis=1)].iloc[0]
+    return {column: limits[column] for column in ("ceiling_X", "ceiling_Y")}
+
+
+def early_stopping(ax: Axes, table: pd.DataFrame, stops: pd.DataFrame) -> Axes:
+    """Stars in an information plane where training would have been stopped early.
+
+    Each star is a layer's mean over seeds, every seed at its own epoch.
+
+    Parameters
+    ----------
+    ax : Axes
+        With ``information_plane`` of the same table.
+    table : DataFrame
+        See ``information_plane``.
+    stops : DataFrame
+        ``seed, epoch`` of that run.
+    """
+    where = mean_over_seeds(table.merge(stops[["seed", "epoch"]]).assign(epoch=0), ["I_XT", "I_TY"])
+    ax.scatter(
+        where["I_XT"], where["I_TY"], marker="*", s=70, color="crimson", zorder=5, linewidth=0,
+        label="early stopping",
+    )  # fmt: skip
+    ax.legend(title="layer at the last epoch", fontsize=7, title_fontsize=7, loc="best")
+    return ax
+
+
+def planes_and_training(
+    table: pd.DataFrame,
+    history: pd.DataFrame,
+    bounds: pd.DataFrame,
+    *,
+    stops: pd.DataFrame | None = None,
+) -> Figure:
+    """A row per run: loss and accuracy on training and test samples, information plane.
+
+    ``table`` and ``bounds`` as in ``information_planes``; ``history`` has the columns ``run, seed,
+    epoch, train_loss, train_accuracy, test_loss, test_accuracy``. Given ``stops`` (``run, seed,
+    epoch``), early stopping is marked, in the curves (dotted) at its median epoch, and the loss is
+    on a scale that is logarithmic above 1 nat.
+    """
+    runs = list(dict.fromkeys(table["run"]))
+    figure, axes = grid(3, rows=len(runs))
+    last = int(table["epoch"].max())
+    for row, run in zip(axes, runs, strict=True):
+        part, trained = table[table["run"] == run], history[history["run"] == run]
+        limits = _ceilings(part, bounds)
+        points = information_plane(row[2], part, **limits, last_epoch=last, title=run)
+        for ax, quantity in zip(row, ("loss", "accuracy"), strict=False):
+            both = pd.concat(
+                trained.assign(value=trained[f"{samples}_{quantity}"], samples=samples)
+                for samples in ("train", "test")
+            )
+            label = "loss [nats]" if quantity == "loss" else quantity
+            over_epochs(ax, both, "value", hue="samples", ylabel=label, title=run)
+        if stops is not None:
+            chosen = stops[stops["run"] == run]
+            early_stopping(row[2], part, chosen)
+            for ax in row[:2]:
+                ax.axvline(chosen["epoch"].median(), color="crimson", linestyle=":", linewidth=1)
+            row[0].set_yscale("symlog", linthresh=1)
+            row[0].yaxis.set_major_formatter(lambda loss, _: f"{loss:g}")
+            row[0].set_ylim(bottom=0)
+            highest = row[0].get_ylim()[1]
+            row[0].set_yticks([0, 0.5, *(loss for loss in (1, 3, 10, 30, 100) if loss <= highest)])
+    epoch_colourbar(figure, points, list(axes.flat))
+    return figure
+
+
+def filter_planes(table: pd.DataFrame, bounds: pd.DataFrame, *, columns: int = 8) -> Figure:
+    """A small information plane for every filter of a layer, all with the same limits.
+
+    Parameters
+    ----------
+    table : DataFrame
+        ``seed, epoch, filter, I_XT, I_TY`` of one run, set, estimator, layer and seed: filter 3 of
+        one seed has nothing to do with filter 3 of another.
+    bounds : DataFrame
+        ``run, set, n, ceiling_X, ceiling_Y``.
+    columns : int
+        Panels per row.
+
+    Raises
+    ------
+    ValueError
+        If the table mixes seeds or layers, or is empty.
+    """
+    if table.empty:
+        raise ValueError("planes of filters need at least one row")
+    for column in ("seed", "layer"):
+        if table[column].nunique() > 1:
+            raise ValueError(f"one {column} at a time, got {sorted(set(table[column].tolist()))}")
+    filters, limits = sorted(table["filter"].unique()), _ceilings(table, bounds)
+    columns = min(columns, len(filters))
+    rows = -(-len(filters) // columns)
+    width, height = 1.3 * columns + 1.7, 1.3 * rows + 1.0
+    figure, axes = plt.subplots(
+        rows, columns, figsize=(width, height), sharex=True, sharey=True, squeeze=False
+    )
+    figure.subplots_adjust(
+        left=0.7 / width,
+        right=1 - 1.0 / width,
+        bottom=0.6 / height,
+        top=1 - 0.4 / height,
+        wspace=0.12,
+        hspace=0.25,
+    )  # the same at once as a constrained layout would find in seconds
+    norm = epoch_norm(int(table["epoch"].max()))
+    for ax, number in zip(axes.flat, filters, strict=False):
+        path = table[table["filter"] == number].sort_values("epoch")
+        ax.plot(path["I_XT"], path["I_TY"], color="0.85", linewidth=0.6, zorder=1)
+        points = ax.scatter(
+            path["I_XT"], path["I_TY"], c=path["epoch"], cmap="viridis", norm=norm, s=6, zorder=2
+        )
+        end = path.iloc[-1]
+        ax.scatter(end["I_XT"], end["I_TY"], s=22, facecolor="none", edgecolor="black", zorder=3)
+        ax.axvline(limits["ceiling_X"], color="0.4", linestyle=":", linewidth=0.8)
+        ax.axhline(limits["ceiling_Y"], color="0.4", linestyle=":", linewidth=0.8)
+        ax.set_title(str(number), fontsize=7, pad=2)
+        ax.tick_params(labelsize=6, length=2)
+    for ax in axes.flat[len(filters) :]:
+        ax.set_visible(False)
+    for axis, limit in (("x", limits["ceiling_X"]), ("y", limits["ceiling_Y"])):
+        axes[0, 0].set(**{f"{axis}lim": (-0.06 * limit, 1.06 * limit)})
+    figure.supxlabel("I(X;T) [bits]", fontsize=9)
+    figure.supylabel("I(T;Y) [bits]", fontsize=9)
+    place = figure.add_axes((1 - 0.8 / width, 0.6 / height, 0.15 / width, 1 - 1.0 / height))
+    epoch_colourbar(figure, points, cax=place)
+    return figure
+
+
+def binned_plane(
+    ax: Axes, T: np.ndarray, labels: np.ndarray, bin_width: float, *, title: str = ""
+) -> Figure:
+    """Two units of a layer with the bins that cut them; colour is the label."""
+    ax.scatter(T[:, 0], T[:, 1], c=labels, cmap="coolwarm", s=6)
+    for line, values in ((ax.axvline, T[:, 0]), (ax.axhline, T[:, 1])):
+        low, high = np.floor(values.min() / bin_width), np.ceil(values.max() / bin_width)
+        for edge in np.arange(low, high + 1) * bin_width:
+            line(edge, color="0.8", linewidth=0.5, zorder=0)
+    ax.set(xlabel="unit 1", ylabel="unit 2", title=title)
+    return ax.figure
