@@ -9,6 +9,7 @@ which draws the formulas, is part of the site.
 import argparse
 import html
 import importlib
+import json
 import os
 import pkgutil
 import shutil
@@ -111,6 +112,20 @@ def verdict_table(table: pd.DataFrame, *, root: str = "", rules: bool = False) -
     return "\n".join(parts) + "\n"
 
 
+def costs() -> pd.DataFrame:
+    """Number of runs and their seconds, from the committed figures of both larger profiles."""
+    rows = []
+    for profile in ("laptop", "paper"):
+        for path in sorted(results.figures_folder(profile).glob("*/manifest.json")):
+            runs = json.loads(path.read_text())["runs"]
+            seconds = [run["seconds"] for run in runs]
+            devices = ", ".join(sorted({run["device"] for run in runs}))
+            row = (path.parent.name, profile, devices, len(runs))
+            rows.append((*row, f"{sum(seconds):.0f}", f"{max(seconds, default=0):.0f}"))
+    columns = ["notebook", "profile", "device", "runs", "seconds, all runs", "longest run"]
+    return pd.DataFrame(rows, columns=columns)
+
+
 # ---------------------------------------------------------------- notebooks
 
 
@@ -198,6 +213,8 @@ def gather(profile: str) -> Path:
     for group, part in table.groupby(table["claim"].str.split("-").str[0]):
         text = verdict_table(part, root="../", rules=True)
         results.write_atomically(folder / "generated" / f"{group}.html", text)
+    times = costs().to_html(index=False, border=0)
+    results.write_atomically(folder / "generated" / "costs.html", times)
     figures = _figures()
     (folder / "extra").mkdir()
     for path in {_figure(row, figures) for row in table.itertuples()} - {None}:

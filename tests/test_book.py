@@ -100,7 +100,8 @@ def test_every_notebook_and_guide_is_there_with_its_pictures(site, pages):
         assert page.select("div.cell_output img")
         assert "Executed in the smoke profile." in page.text
         assert page.select("details.solutions li")
-    for name in ("own_network", "data", "deviations", "notation", "api/ibcore.estimators"):
+    guides = ("own_network", "data", "cluster", "deviations", "notation")
+    for name in (*guides, "api/ibcore.estimators"):
         assert len(pages[site / f"{name}.html"].select_one("article").text) > 1000
 
 
@@ -323,6 +324,13 @@ def test_the_guide_to_your_own_network_runs():
     )
     assert "it falls:" in done.stdout
     assert re.search(r"conv2: entropy \d\.\d\d, with shuffled pixels \d\.\d\d", done.stdout)
+
+
+def test_costs_are_those_of_the_runs(output):
+    folder = output / "figures" / "laptop" / "01_some"
+    runs = [{"seconds": 3.0, "device": "CPU"}, {"seconds": 2.4, "device": "a GPU"}]
+    results.write_atomically(folder / "manifest.json", results.to_json({"runs": runs}))
+    assert book.costs().values.tolist() == [["01_some", "laptop", "CPU, a GPU", 2, "5", "3"]]
 
 
 # ---------------------------------------------------------------- command line
