@@ -34,7 +34,7 @@
 # **You will learn** to put a question about the shape of a curve as a fit that can fail, and to
 # tell what the network did from what the sampling did.
 #
-# Runtime on two cores: smoke 10 s, laptop 2 min (both shared with notebooks 10 and 12, which read
+# Runtime on two cores: smoke 10 s, laptop 1.5 min (both shared with notebooks 10 and 12, which read
 # the same runs), paper (50,000 images, 60 epochs, full width) needs a GPU and hours.
 
 # %%

@@ -29,7 +29,7 @@
 # **You will learn** to ask how large a change must be before "about the same height" says
 # something, and what the resolution alone does.
 #
-# Runtime on two cores: smoke 10 s, laptop 2 min (nothing after notebook 10 or 11, which read the
+# Runtime on two cores: smoke 10 s, laptop 1.5 min (nothing after notebook 10 or 11, which read the
 # same run), paper (50,000 images, 60 epochs, full width) needs a GPU and an hour.
 
 # %%
