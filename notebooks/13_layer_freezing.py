@@ -28,7 +28,7 @@
 #
 # **You will learn** what freezing saves, what it cannot save, and why a choice needs a rival.
 #
-# Runtime on two cores: smoke 10 s, laptop 1 min (a network of an eighth of the width, 800 images,
+# Runtime on two cores: smoke 10 s, laptop 1 min (a network of an eighth of the width, 1,000 images,
 # Adam, 10 epochs), paper hours on a GPU.
 
 # %%
