@@ -213,7 +213,7 @@ def gather(profile: str) -> Path:
     for group, part in table.groupby(table["claim"].str.split("-").str[0]):
         text = verdict_table(part, root="../", rules=True)
         results.write_atomically(folder / "generated" / f"{group}.html", text)
-    times = costs().to_html(index=False, border=0)
+    times = f"<div class='wide'>{costs().to_html(index=False, border=0)}</div>\n"
     results.write_atomically(folder / "generated" / "costs.html", times)
     figures = _figures()
     (folder / "extra").mkdir()
