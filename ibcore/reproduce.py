@@ -443,14 +443,20 @@ def write_student_notebooks() -> Path:
 # ---------------------------------------------------------------- command line
 
 
+def _say(line: str) -> None:
+    """Print a line in one piece, so that notebooks that run side by side do not share one."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
 def _run(arguments) -> None:
     chosen = arguments.chosen.split() if arguments.chosen else [arguments.notebook]
     position = chosen.index(arguments.notebook) + 1
     label = f"[{position} of {len(chosen)}] {arguments.notebook}"
-    print(f"{label}: started, profile {arguments.profile}", flush=True)
+    _say(f"{label}: started, profile {arguments.profile}")
     started = time.monotonic()
     execute(arguments.notebook, arguments.profile, seed=arguments.seed)
-    print(f"{label}: done in {time.monotonic() - started:.0f} s", flush=True)
+    _say(f"{label}: done in {time.monotonic() - started:.0f} s")
 
 
 def settings() -> str:
@@ -471,7 +477,7 @@ def settings() -> str:
 
 def _pair(arguments) -> None:
     for name in arguments.notebooks or notebooks():
-        print(f"paired {pair(name).name}", flush=True)
+        _say(f"paired {pair(name).name}")
 
 
 def _check(arguments) -> None:

@@ -71,7 +71,7 @@ def python(tmp_path):
 
     def run(script, *arguments, returncode=0):
         process = start(script, *arguments)
-        process.output, process.errors = process.communicate(timeout=120)
+        process.output, process.errors = process.communicate(timeout=300)
         assert process.returncode == returncode, process.errors
         return process
 

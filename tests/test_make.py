@@ -423,7 +423,7 @@ def test_killed_and_continued_by_two_at_once(real, output, monkeypatch):
 
     started = [real.start("reproduce", "PROFILE=smoke", IBCORE_JOBS="1") for _ in "ab"]
     for process in started:
-        shown, errors = process.communicate(timeout=120)
+        shown, errors = process.communicate(timeout=300)
         assert process.returncode == 0, errors
         assert "[1 of 1] 00_sweep: done" in shown
         assert "not run in this profile" in shown
