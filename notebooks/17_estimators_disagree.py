@@ -161,10 +161,10 @@ print(start.groupby(["estimator", "layer"])["I_XT"].mean().round(1).to_string())
 # ## Reading and caveats
 #
 # - On the 12-bit task (laptop profile) binning, both KDE bounds and the nearest neighbours see the
-#   last tanh layer fall; the matrix-based estimate, which looks at 150 samples with a width of its
+#   last tanh layer fall; the matrix-based estimate, which looks at 120 samples with a width of its
 #   own, leaves it open.
-# - On the fully connected network for Fashion-MNIST they contradict each other: the KDE bounds say
-#   that no hidden layer falls, the matrix-based estimate that each does, binning agrees with
+# - On the fully connected network for Fashion-MNIST they contradict each other: no KDE bound sees
+#   a hidden layer fall, the matrix-based estimate says that each does, binning agrees with
 #   it for the two narrow layers only. An estimator's parameter (bin width, noise variance, kernel
 #   width) sets the scale at which a layer is seen, and layers grow during training: an estimate
 #   with a fixed scale then rises, one whose scale follows the layer need not.
