@@ -23,6 +23,13 @@ ifneq ($(SCHEDULER),)
   export IBCORE_SCHEDULER := $(SCHEDULER)
 endif
 
+# The runs of this profile are so short that the cores do better with two notebooks at a time.
+ifeq ($(MAKECMDGOALS) $(PROFILE),reproduce smoke)
+  MAKEFLAGS += -j2
+  export IBCORE_JOBS ?= 1
+  export OMP_NUM_THREADS ?= 1
+endif
+
 # An environment may hold the package of another checkout; the notebooks take this one.
 export PYTHONPATH := $(CURDIR)$(if $(PYTHONPATH),:$(PYTHONPATH))
 

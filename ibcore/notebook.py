@@ -64,15 +64,17 @@ class Chapter:
     def figure(self, name: str, figure: Figure, caption: str) -> IPython.display.Image:
         """Save a figure as PNG and PDF; returns the picture, so that the notebook shows it.
 
-        Neither file holds a date, so equal results give equal files.
+        Neither file holds a date, so equal results give equal files. The smoke profile, whose
+        figures nobody prints, goes without PDF.
         """
         if self._standin or " in place of " in self._data:
             plotting.mark_standin(figure, self._data)
         content = results.with_palette(_saved(figure, "png", {"Software": None}))
         results.write_atomically(self.folder / f"{name}.png", content)
-        figure.set_layout_engine("none")  # the places are known from the first drawing
-        pdf = _saved(figure, "pdf", {"CreationDate": None})
-        results.write_atomically(self.folder / f"{name}.pdf", pdf)
+        if self.profile != "smoke":
+            figure.set_layout_engine("none")  # the places are known from the first drawing
+            pdf = _saved(figure, "pdf", {"CreationDate": None})
+            results.write_atomically(self.folder / f"{name}.pdf", pdf)
         plt.close(figure)
         self._entries.append({"kind": "figure", "name": name, "caption": self._caption(caption)})
         return IPython.display.Image(content)

@@ -24,6 +24,7 @@ from typing import Any
 
 import pandas as pd
 import torch
+from filelock import Timeout
 from joblib import Parallel, delayed
 from tqdm import tqdm
 
@@ -147,10 +148,15 @@ def _compute(
     return tables, record
 
 
-def _execute(module: str, name: str, config: Any, seed: int, identifier: str) -> None:
-    """Compute one run and store it, unless another process has done so meanwhile."""
+def _execute(
+    module: str, name: str, config: Any, seed: int, identifier: str, *, wait: bool = True
+) -> None:
+    """Compute one run and store it, unless another process has done so meanwhile.
+
+    Without ``wait``, a run that another process is computing raises ``filelock.Timeout``.
+    """
     short = _short(module)
-    with results.run_lock(short, identifier):
+    with results.run_lock(short, identifier).acquire(blocking=wait):
         if results.load_run(short, identifier) is not None:
             return
         results.remove_leftovers(short, identifier)
@@ -159,6 +165,24 @@ def _execute(module: str, name: str, config: Any, seed: int, identifier: str) ->
         tables, record = _compute(module, name, config, seed, dataset, checkpoint)
         results.save_run(short, identifier, tables, record)
         checkpoint.unlink(missing_ok=True)
+
+
+def _one_after_the_other(tasks: Iterable[tuple]) -> Iterator[None]:
+    """Compute runs in this process; those that another one is computing come last.
+
+    So two notebooks that start together and need the same runs share the work.
+    """
+    busy = []
+    for task in tasks:
+        try:
+            _execute(*task, wait=False)
+        except Timeout:
+            busy.append(task)
+        else:
+            yield
+    for task in busy:
+        _execute(*task)
+        yield
 
 
 def _execute_in_worker(parent: int, *task) -> None:
@@ -293,7 +317,7 @@ def run(
                 wanted = {name: configs[name] for name in pending}
                 done = _on_cluster(cluster, module, wanted, seed, identifiers, source)
             elif (workers := _jobs(jobs, len(pending))) == 1:
-                done = (_execute(*task) for task in tasks)
+                done = _one_after_the_other(tasks)
             else:
                 parallel = Parallel(n_jobs=workers, return_as="generator_unordered")
                 done = parallel(delayed(_execute_in_worker)(os.getpid(), *task) for task in tasks)

@@ -27,7 +27,7 @@ class Config:
 @pytest.fixture(autouse=True)
 def clean(monkeypatch):
     read, sections = profiles.read, {NOTEBOOK: {"runs": {"a": {"epochs": 3}}}}
-    monkeypatch.setattr(profiles, "read", lambda name: sections if name == "smoke" else read(name))
+    monkeypatch.setattr(profiles, "read", lambda name: sections if name == "laptop" else read(name))
     with mpl.rc_context():
         yield
         plt.close("all")
@@ -48,7 +48,7 @@ def sweep(label="12-bit task", source="official", name="tanh"):
 
 
 def chapter(*sweeps, **options):
-    made = Chapter(NOTEBOOK, "smoke", **options)
+    made = Chapter(NOTEBOOK, "laptop", **options)
     for given in sweeps:
         made.data_from(given)
     return made
@@ -76,7 +76,7 @@ def files(folder):
 
 def test_everything_lies_in_the_folder_of_profile_and_notebook(output):
     made = chapter(sweep())
-    assert made.folder == output / "figures" / "smoke" / NOTEBOOK
+    assert made.folder == output / "figures" / "laptop" / NOTEBOOK
     assert made.values == {"runs": {"a": {"epochs": 3}}}
     assert made.configs(Config) == {"a": Config(3)}
     picture = made.figure("planes", draw(), "Planes.")
@@ -95,7 +95,7 @@ def test_everything_lies_in_the_folder_of_profile_and_notebook(output):
 @pytest.mark.parametrize(
     ("name", "profile", "words"),
     [
-        ("02_other", "smoke", "profile 'smoke' has no section '02_other'; sections: 01_toy"),
+        ("02_other", "laptop", "profile 'laptop' has no section '02_other'; sections: 01_toy"),
         (NOTEBOOK, "laptops", "unknown profile 'laptops'; known profiles"),
     ],
 )
@@ -118,6 +118,13 @@ def test_equal_figures_give_equal_files():
     assert saved(figure=planes) == first
     assert b"CreationDate" not in first["pdf"]
     assert b"Software" not in first["png"]
+
+
+def test_the_smoke_profile_saves_pictures_only(monkeypatch):
+    monkeypatch.setattr(profiles, "read", lambda name: {NOTEBOOK: {"runs": {"a": {}}}})
+    made = Chapter(NOTEBOOK, "smoke")
+    made.figure("planes", draw(), "Planes")
+    assert files(made.folder) == ["planes.png"]
 
 
 def test_figures_are_closed_but_can_still_be_shown():
@@ -155,7 +162,7 @@ def test_a_failed_figure_leaves_the_old_files(monkeypatch):
         patch.setattr(os, "replace", fail)
         with pytest.raises(OSError, match="No space left"):
             saved("planes", sweep(STANDIN, "stand-in"))
-    folder = results.figures_folder("smoke", NOTEBOOK)
+    folder = results.figures_folder("laptop", NOTEBOOK)
     assert {end: (folder / f"planes.{end}").read_bytes() for end in before} == before
     assert files(folder) == ["planes.pdf", "planes.png"]
 
@@ -166,10 +173,10 @@ def test_a_failed_figure_leaves_the_old_files(monkeypatch):
 def test_tables_are_exact_in_csv_and_rounded_in_markdown():
     made = chapter(sweep())
     made.table("drops", TABLE, "Fall of I(X;T) in bits.")
-    found = results.load_table("smoke", NOTEBOOK, "drops")
+    found = results.load_table("laptop", NOTEBOOK, "drops")
     pd.testing.assert_frame_equal(found, TABLE, check_exact=True)
     caption, empty, *lines = (made.folder / "drops.md").read_text().splitlines()
-    assert caption == "Fall of I(X;T) in bits. Data: 12-bit task. Profile smoke."
+    assert caption == "Fall of I(X;T) in bits. Data: 12-bit task. Profile laptop."
     assert empty == ""
     assert lines[0].split() == ["|", "layer", "|", "drop", "|"]
     assert lines[2].split() == ["|", "hidden1", "|", "0.300", "|"]
@@ -182,14 +189,14 @@ def test_captions_end_name_the_data_and_the_profile(caption):
     made.figure("planes", draw(), caption)
     made.table("drops", TABLE, caption)
     made.provenance()
-    found = [entry["caption"] for entry in results.read_manifest("smoke", NOTEBOOK)["outputs"]]
-    assert found == [f"Planes. Data: {STANDIN}. Profile smoke."] * 2
+    found = [entry["caption"] for entry in results.read_manifest("laptop", NOTEBOOK)["outputs"]]
+    assert found == [f"Planes. Data: {STANDIN}. Profile laptop."] * 2
 
 
 def test_before_data_are_named_the_caption_has_none():
     made = chapter()
     made.table("drops", TABLE, "Drops")
-    assert (made.folder / "drops.md").read_text().startswith("Drops. Profile smoke.\n")
+    assert (made.folder / "drops.md").read_text().startswith("Drops. Profile laptop.\n")
 
 
 # ---------------------------------------------------------------- verdicts
@@ -200,7 +207,7 @@ def test_verdicts_say_stand_in():
     shown = made.claims([Verdict("LL-1", SUPPORTED, "distance 0", 3)])
     assert shown["verdict"].tolist() == ["supported (stand-in data)"]
     assert shown["data"].tolist() == [STANDIN]
-    found = results.load_table("smoke", NOTEBOOK, "claims")
+    found = results.load_table("laptop", NOTEBOOK, "claims")
     pd.testing.assert_frame_equal(found, shown)
     assert "supported (stand-in data)" in (made.folder / "claims.md").read_text()
 
@@ -221,7 +228,7 @@ def test_verdicts_reach_the_collection(monkeypatch, tmp_path):
     )
     monkeypatch.setattr(results, "published_folder", lambda: tmp_path)
     chapter(sweep()).claims([Verdict("LL-1", SUPPORTED, "distance 0", 3)])
-    (row,) = claims.collect("smoke").to_dict("records")
+    (row,) = claims.collect("laptop").to_dict("records")
     assert (row["verdict"], row["notebook"], row["data"]) == ("supported", NOTEBOOK, "12-bit task")
 
 
@@ -233,11 +240,11 @@ def test_manifest():
     made.figure("planes", draw(), "Planes")
     made.table("drops", TABLE, "Drops")
     shown = made.provenance(sweep())
-    manifest = results.read_manifest("smoke", NOTEBOOK)
+    manifest = results.read_manifest("laptop", NOTEBOOK)
     assert manifest == json.loads((made.folder / "manifest.json").read_text())
     kinds = [(entry["kind"], entry["name"]) for entry in manifest["outputs"]]
     assert kinds == [("figure", "planes"), ("table", "drops")]
-    assert (manifest["notebook"], manifest["profile"], manifest["seed"]) == (NOTEBOOK, "smoke", 5)
+    assert (manifest["notebook"], manifest["profile"], manifest["seed"]) == (NOTEBOOK, "laptop", 5)
     assert manifest["runs"] == shown.to_dict("records")
     assert manifest["runs"][0]["identifier"] == "0123456789abcdef"
     assert manifest["versions"] == results.versions()
@@ -249,11 +256,11 @@ def test_several_sweeps_and_none():
     assert shown["run"].tolist() == ["tanh", "b"]
     assert shown["data"].tolist() == ["12-bit task", STANDIN]
     assert chapter().provenance().empty
-    assert results.read_manifest("smoke", NOTEBOOK)["runs"] == []
+    assert results.read_manifest("laptop", NOTEBOOK)["runs"] == []
 
 
 def test_no_manifest():
-    assert results.read_manifest("smoke", NOTEBOOK) is None
+    assert results.read_manifest("laptop", NOTEBOOK) is None
 
 
 def test_outputs_of_earlier_versions_go_and_what_others_write_stays():
@@ -264,7 +271,7 @@ def test_outputs_of_earlier_versions_go_and_what_others_write_stays():
     (made.folder / "stray.txt").touch()
     (made.folder / ".being-written").touch()
     (made.folder / ".ipynb_checkpoints").mkdir()
-    neighbour = results.figures_folder("smoke", "02_other") / "kept.csv"
+    neighbour = results.figures_folder("laptop", "02_other") / "kept.csv"
     results.write_atomically(neighbour, "a\n")
 
     again = chapter()

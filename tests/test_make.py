@@ -223,9 +223,22 @@ def test_figures_of_another_seed_are_made_again(dry):
 
 
 def test_profiles_are_apart(dry):
-    assert dry.executed("PROFILE=smoke") == list(NOTEBOOKS)
+    assert dry.executed("PROFILE=paper") == list(NOTEBOOKS)
     assert dry.executed("PROFILE=laptop") == list(NOTEBOOKS)
-    assert dry.executed("PROFILE=smoke") == []
+    assert dry.executed("PROFILE=paper") == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "started"),
+    [
+        (["PROFILE=smoke"], {"00_first", "01_second"}),
+        (["PROFILE=smoke", "-j1"], {"00_first"}),
+        (["PROFILE=laptop"], {"00_first"}),
+    ],
+)
+def test_only_the_smoke_profile_runs_two_notebooks_at_a_time(dry, arguments, started):
+    failed = {"fails": True, "FAILS": "run 00_first", "PAUSE": "0.3"}
+    assert set(dry.executed(*arguments, **failed)) == started
 
 
 def test_chosen_notebooks_only(dry):
@@ -342,7 +355,7 @@ SECTION = {
         "estimators": [{"estimator": "binning", "bin_width": 0.07}],
     },
     "runs": {
-        "long": {"epochs": 450},
+        "long": {"epochs": 200},
         **{f"rate {rate}": {"learning_rate": rate} for rate in (0.002, 0.003, 0.004)},
     },
 }

@@ -231,6 +231,24 @@ def test_a_run_that_another_process_has_finished_meanwhile(toy, computed):
     assert computed() == ["a"]
 
 
+def test_a_run_that_another_process_computes_comes_last(toy, computed, monkeypatch):
+    configs = {"a": toy.Config(1.0), "b": toy.Config(2.0)}
+    source = results.numerical_source(toy.__name__)
+    first = results.run_id("toy", configs["a"], 0, toy.load(configs["a"]).fingerprint, source)
+    elsewhere = results.run_lock("toy", first)
+    elsewhere.acquire()
+    save_run = results.save_run
+
+    def save_and_let_the_other_end(*arguments):
+        elsewhere.release()
+        return save_run(*arguments)
+
+    monkeypatch.setattr(results, "save_run", save_and_let_the_other_end)
+    found = sweep.run(toy, configs)
+    assert computed() == ["b", "a"]
+    assert list(found.runs) == ["a", "b"]
+
+
 @pytest.mark.parametrize("fail", [False, True])
 def test_threads_are_those_of_the_configuration_and_come_back(toy, fail):
     torch.set_num_threads(1)
