@@ -36,7 +36,8 @@ def _update_rows(typingctx, a, j, start, v, w, u, p):
     def codegen(context, builder, signature, args):
         vector = ir.VectorType(ir.DoubleType(), _WIDTH)
         a, v, w, u, p = (
-            context.make_array(signature.args[k])(context, builder, args[k]) for k in (0, 3, 4, 5, 6)
+            context.make_array(signature.args[k])(context, builder, args[k])
+            for k in (0, 3, 4, 5, 6)
         )
         j, start = args[1], args[2]
         columns = builder.extract_value(a.shape, 1)
@@ -48,7 +49,9 @@ def _update_rows(typingctx, a, j, start, v, w, u, p):
         def everywhere(array, index):
             number = builder.load(builder.gep(array.data, [index]))
             one = builder.insert_element(undefined, number, ir.IntType(32)(0))
-            return builder.shuffle_vector(one, undefined, ir.VectorType(ir.IntType(32), _WIDTH)(None))
+            return builder.shuffle_vector(
+                one, undefined, ir.VectorType(ir.IntType(32), _WIDTH)(None)
+            )
 
         rows = [builder.add(j, j.type(row)) for row in range(_ROWS)]
         factors = [[everywhere(array, row) for array in (v, w, u)] for row in rows]
@@ -92,7 +95,7 @@ def _tridiagonal(matrix, a, vectors, diagonal, squares, lane):
         for i in range(k + 2, n):
             rest += row[i] * row[i]
         norm, tau, factor = row[k + 1], 0.0, 0.0
-        if rest > 0.0:
+        if not rest <= _TINY * _TINY:  # so that NaN is passed on
             norm = -math.copysign(math.sqrt(row[k + 1] * row[k + 1] + rest), row[k + 1])
             tau, factor = (norm - row[k + 1]) / norm, 1.0 / (row[k + 1] - norm)
         squares[k + 1, lane] = norm * norm
@@ -127,37 +130,39 @@ def _iterate(d, e, d_before, e_before, states):
     last = np.full(LANES, n - 1)
     for _ in range(_TURNS_PER_EIGENVALUE * n):
         top = 0
-        for l in range(LANES):
-            k = last[l]
-            while k > 0 and e[k, l] <= _EPS * _EPS:
-                e[k, l] = 0.0
+        for lane in range(LANES):
+            k = last[lane]
+            while k > 0 and e[k, lane] <= _EPS * _EPS:
+                e[k, lane] = 0.0
                 k -= 1
-            last[l] = k
+            last[lane] = k
             top = max(top, k)
-            shift[l] = 0.0
+            shift[lane] = 0.0
             if k > 0:
-                half = 0.5 * (d[k - 1, l] - d[k, l])
-                root = math.copysign(math.sqrt(half * half + e[k, l]), half)
-                shift[l] = d[k, l] - e[k, l] / (half + root)
-            gamma[l] = d[0, l] - shift[l]
-            p[l], c[l], s[l] = gamma[l] * gamma[l], 1.0, 0.0
+                half = 0.5 * (d[k - 1, lane] - d[k, lane])
+                root = math.copysign(math.sqrt(half * half + e[k, lane]), half)
+                shift[lane] = d[k, lane] - e[k, lane] / (half + root)
+            gamma[lane] = d[0, lane] - shift[lane]
+            p[lane], c[lane], s[lane] = gamma[lane] * gamma[lane], 1.0, 0.0
         if top == 0:
             return True
         for i in range(top + 2):
-            for l in range(LANES):
-                d_before[i, l], e_before[i, l] = d[i, l], e[i, l]
+            for lane in range(LANES):
+                d_before[i, lane], e_before[i, lane] = d[i, lane], e[i, lane]
         for i in range(top + 1):
             above, square, alpha, entry = d[i], e_before[i + 1], d_before[i + 1], e[i]
-            for l in range(LANES):
-                r = p[l] + square[l]
+            for lane in range(LANES):
+                r = p[lane] + square[lane]
                 inverse = 1.0 / r
-                cosine = p[l] * inverse if r > _TINY else 1.0
-                sine = square[l] * inverse if r > _TINY else 0.0
-                entry[l] = s[l] * r
-                following = cosine * (alpha[l] - shift[l]) - sine * gamma[l]
-                above[l] = gamma[l] + (alpha[l] - following)
-                p[l] = following * following / cosine if cosine > _TINY else c[l] * square[l]
-                gamma[l], c[l], s[l] = following, cosine, sine
+                cosine = p[lane] * inverse if r > _TINY else 1.0
+                sine = square[lane] * inverse if r > _TINY else 0.0
+                entry[lane] = s[lane] * r
+                following = cosine * (alpha[lane] - shift[lane]) - sine * gamma[lane]
+                above[lane] = gamma[lane] + (alpha[lane] - following)
+                p[lane] = (
+                    following * following / cosine if cosine > _TINY else c[lane] * square[lane]
+                )
+                gamma[lane], c[lane], s[lane] = following, cosine, sine
     return False
 
 
@@ -177,11 +182,11 @@ def eigenvalues(batch, found):
     states = np.zeros((5, LANES))
     for first in range(0, m, LANES):
         many = min(LANES, m - first)
-        for l in range(many):
-            _tridiagonal(batch[first + l], a, vectors, d, e, l)
+        for lane in range(many):
+            _tridiagonal(batch[first + lane], a, vectors, d, e, lane)
         if not _iterate(d, e, d_before, e_before, states):
             return False
-        for l in range(many):
+        for lane in range(many):
             for i in range(n):
-                found[first + l, i] = d[i, l]
+                found[first + lane, i] = d[i, lane]
     return True
