@@ -1,5 +1,6 @@
 """Eigenvalues of many matrices: closed forms, degenerate spectra, LAPACK as a witness."""
 
+import numba
 import numpy as np
 import pytest
 import torch
@@ -104,14 +105,30 @@ def test_small_entries_keep_reflections_orthogonal():
         close(solved(matrix[None]), np.linalg.eigvalsh(matrix))
 
 
+def update_rows(a, j, start, v, w, u, p):
+    """Slow twin of the vectors."""
+    rows = slice(j, j + 4)
+    a[rows, start:] -= np.outer(v[rows], w[start:]) + np.outer(w[rows], v[start:])
+    p[start:] += u[rows] @ a[rows, start:]
+
+
+def test_rows_slow_twin():
+    @numba.njit  # not from the cache
+    def compiled(a, j, start, v, w, u, p):
+        _eigenvalues._update_rows(a, j, start, v, w, u, p)
+
+    rng = np.random.default_rng(0)
+    a, (v, w, u, p) = rng.standard_normal((24, 24)), rng.standard_normal((4, 24))
+    expected, expected_p = a.copy(), p.copy()
+    for j, start in ((0, 0), (12, 8), (20, 16)):
+        update_rows(expected, j, start, v, w, u, expected_p)
+        compiled(a, j, start, v, w, u, p)
+    np.testing.assert_allclose(a, expected, rtol=0, atol=1e-14)
+    np.testing.assert_allclose(p, expected_p, rtol=0, atol=1e-13)
+
+
 def test_kernel_without_numba(monkeypatch):
     """The source as it stands, with the slow twin of its vectors."""
-
-    def update_rows(a, j, start, v, w, u, p):
-        rows = slice(j, j + 4)
-        a[rows, start:] -= np.outer(v[rows], w[start:]) + np.outer(w[rows], v[start:])
-        p[start:] += u[rows] @ a[rows, start:]
-
     batch = np.stack([rotated(np.linspace(0, 1, 10), 1), np.eye(10)])
     expected = solved(batch)
     monkeypatch.setattr(_eigenvalues, "_update_rows", update_rows)
