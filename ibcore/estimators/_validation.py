@@ -71,15 +71,15 @@ def as_rows(T, name="T"):
     return tensor.reshape(tensor.shape[0], -1)
 
 
-def as_rows_for_distances(T, name="T"):
-    """Like `as_rows`, in float64, refusing values whose squares would overflow."""
+def as_rows_for_distances(T, name="T", *, convert=True):
+    """Like `as_rows`, in float64 (unless not `convert`), refusing values whose squares overflow."""
     rows = as_rows(T, name)
     if largest(rows) > LARGEST_FOR_SQUARES:
         raise ValueError(
             f"{name} reaches {largest(rows):.6g}; squared distances overflow beyond "
             f"{LARGEST_FOR_SQUARES:g}, rescale it first"
         )
-    return rows.double()
+    return rows.double() if convert else rows
 
 
 def largest(tensor):

@@ -279,6 +279,9 @@ def spatial_information_per_filter(maps, Y, *, levels=256, reading="raw"):
     With many levels and few images nearly every pair occurs once and tells its image: "raw" is then
     close to H(Y) for every filter that is not constant.
 
+    On a CPU and with up to 256 levels a pair is counted once, within its class; the counts of all
+    images are the sums over classes.
+
     References
     ----------
     Muşat, PhD thesis, equation 3.2 with 1.6; Muşat & Andonie (2022), equations 8 to 10.
@@ -301,35 +304,48 @@ def spatial_information_per_filter(maps, Y, *, levels=256, reading="raw"):
     _check(maps.reshape(n * filters, h, w), levels)
     tensor = isinstance(maps, torch.Tensor)
     classes, sizes = as_classes(Y, n, device=maps.device if tensor else None)
-    order = torch.argsort(classes, stable=True)
     share = sizes.double() / n
     entropy = -(share * torch.log2(share)).sum().item()
-    if not tensor:
-        order, share = order.numpy(), share.numpy()
-    ends = sizes.cumsum(0).tolist()
-    alone, together = [], []
-    for axes in ((1, 0, 2, 3), (1, 0, 3, 2)):  # pairs along rows, then along columns
-        turned = maps.detach().permute(*axes) if tensor else np.asarray(maps).transpose(axes)
-        offsets = ((0, 0), (0, 1))[0 if axes[2] == 2 else 1 :]
-        turned = turned[:, order]
-        parts = [turned[:, low:high] for low, high in pairwise([0, *ends])]
-        alone.append(_of_stacks(turned, levels, offsets))
-        within = [_of_stacks(part, levels, offsets) for part in parts]
-        together.append(entropy + sum(p * part for p, part in zip(share, within, strict=True)))
-    concatenated = torch.cat if tensor else np.concatenate
-    alone, together = concatenated(alone, 1), concatenated(together, 1)
+    counted = not (tensor and maps.is_cuda) and levels**2 <= _DIRECT_CELLS
+    by_class = _by_class_counting if counted else _by_class_stacking
+    alone, within = by_class(maps.detach() if tensor else maps, classes, sizes, levels)
+    together = entropy + (within * (share if tensor else share.numpy())[:, None]).sum(1)
     if reading == "literal":
         return _relative(alone) - _relative(together)
     return (alone + entropy - together)[:, 1:].mean(1)
 
 
-def _of_stacks(maps, levels, offsets):
-    """Entropies of maps (filters, n, h, w), counted over all n images together.
+def _by_class_stacking(maps, classes, sizes, levels):
+    """Entropies of a pixel, of pairs in rows and in columns: over all images and in every class.
 
-    Pairs within rows never cross from one image of a stack to the next.
+    Returns (filters, 3) and (filters, classes, 3). Images become one tall or wide map, in whose
+    rows no pair crosses from one image to the next.
     """
-    filters, n, h, w = maps.shape
-    return _entropies(maps.reshape(filters, n * h, w), levels, offsets)
+    tensor = isinstance(maps, torch.Tensor)
+    order = torch.argsort(classes, stable=True)
+    order = order if tensor else order.numpy()
+    sides = []
+    for axes, offsets in (((1, 0, 2, 3), ((0, 0), (0, 1))), ((1, 0, 3, 2), ((0, 1),))):
+        turned = (maps.permute(*axes) if tensor else np.asarray(maps).transpose(axes))[:, order]
+        ends = sizes.cumsum(0).tolist()
+        parts = [turned, *(turned[:, low:high] for low, high in pairwise([0, *ends]))]
+        stacks = [part.reshape(len(part), -1, part.shape[-1]) for part in parts]
+        found = [_entropies(stack, levels, offsets) for stack in stacks]
+        sides.append((torch if tensor else np).stack(found, 1))
+    entropies = (torch.cat if tensor else np.concatenate)(sides, 2)
+    return entropies[:, 0], entropies[:, 1:]
+
+
+def _by_class_counting(maps, classes, sizes, levels):
+    """The same, where every pair has its own cell: counted once within its class, then added up."""
+    tensor = isinstance(maps, torch.Tensor)
+    array = np.require(maps.numpy() if tensor else maps, np.uint8, "CW")
+    out = np.empty((array.shape[1], 1 + len(sizes), 3))
+    order = torch.argsort(classes, stable=True).numpy()
+    ends = np.concatenate([[0], sizes.cumsum(0).numpy()])
+    _compiled(_count_by_class)(array, order, ends, np.uint64(levels), out)
+    entropies = torch.from_numpy(out) if tensor else out
+    return entropies[:, 0], entropies[:, 1:]
 
 
 def shuffled_pixels(maps, *, rng):
@@ -442,7 +458,7 @@ def _by_counting(maps, levels, offsets):
     counts = np.zeros(1 << bits, dtype=np.uint32)
     keys = np.empty(1 << bits if hashed else 0, dtype=np.uint64)
     out = np.empty((len(maps), len(offsets)))
-    _compiled()(
+    _compiled(_count)(
         maps,
         np.uint64(levels),
         np.asarray(offsets),
@@ -456,11 +472,11 @@ def _by_counting(maps, levels, offsets):
 
 
 @functools.cache
-def _compiled():
-    """The compiled `_count`; numba is imported when it is needed for the first time."""
+def _compiled(function):
+    """The function compiled; numba is imported when it is needed for the first time."""
     import numba
 
-    return numba.njit(cache=True)(_count)
+    return numba.njit(cache=True)(function)
 
 
 def _count(maps, levels, offsets, shift, hashed, counts, keys, out):
@@ -499,6 +515,74 @@ def _count(maps, levels, offsets, shift, hashed, counts, keys, out):
                 total += _TABLE[count] if count < len(_TABLE) else count * np.log2(count)
             pairs = (h - dy) * (right - left)
             out[i, j] = np.log2(pairs) - total / pairs
+
+
+def _count_by_class(maps, order, ends, levels, out):
+    """Fill out[filter, 0 and 1 + class] with entropies of a pixel, of row and of column pairs.
+
+    The table of a class is read and cleared once, while it is added to that of all images. A pixel
+    is the first of a pair in rows or lies in the last column.
+    """
+
+    def weighted(count):
+        return _TABLE[count] if count < len(_TABLE) else count * np.log2(count)
+
+    filters, classes = out.shape[0], out.shape[1] - 1
+    h, w = maps.shape[2], maps.shape[3]
+    own, every = np.zeros(levels**2, np.uint32), np.zeros(levels**2, np.uint32)
+    own_pixels, pixels = np.zeros(levels, np.uint32), np.zeros(levels, np.uint32)
+    touched, touched_by_any = np.empty(levels**2 + 1, np.uint32), np.empty(levels**2 + 1, np.uint32)
+    for f in range(filters):
+        for down in range(2):
+            across = 1 - down
+            known = np.uint64(0)
+            pairs = (h - down) * (w - across)
+            for c in range(classes):
+                distinct = np.uint64(0)
+                for image in order[ends[c] : ends[c + 1]]:
+                    for y in range(h - down):
+                        here, there = maps[image, f, y], maps[image, f, y + down, across:]
+                        for x in range(w - across):
+                            slot = np.uint64(here[x]) * levels + np.uint64(there[x])
+                            touched[distinct] = slot
+                            distinct += np.uint64(own[slot] == 0)
+                            own[slot] += 1
+                        if across:
+                            own_pixels[here[w - 1]] += 1
+                total = 0.0
+                for t in range(distinct):
+                    slot = touched[t]
+                    count = own[slot]
+                    own[slot] = 0
+                    touched_by_any[known] = slot
+                    known += np.uint64(every[slot] == 0)
+                    every[slot] += count
+                    total += weighted(count)
+                    if across:
+                        own_pixels[slot // levels] += count
+                images = ends[c + 1] - ends[c]
+                out[f, 1 + c, 1 + down] = np.log2(images * pairs) - total / (images * pairs)
+                if across:
+                    total = 0.0
+                    for level in range(levels):
+                        count = own_pixels[level]
+                        own_pixels[level] = 0
+                        pixels[level] += count
+                        total += weighted(count)
+                    out[f, 1 + c, 0] = np.log2(images * h * w) - total / (images * h * w)
+            total = 0.0
+            for t in range(known):
+                count = every[touched_by_any[t]]
+                every[touched_by_any[t]] = 0
+                total += weighted(count)
+            images = len(order)
+            out[f, 0, 1 + down] = np.log2(images * pairs) - total / (images * pairs)
+        total = 0.0
+        for level in range(levels):
+            count = pixels[level]
+            pixels[level] = 0
+            total += weighted(count)
+        out[f, 0, 0] = np.log2(images * h * w) - total / (images * h * w)
 
 
 def _by_sorting(maps, levels, offsets):

@@ -71,7 +71,9 @@ def test_scoring_the_filters_of_vgg16(record_ratio):
             for x in layers
         ]
 
-    spatial_information_per_filter(quantised(maps[layers[-1]]), labels)  # compiles
+    last = layers[-1]
+    spatial_information_per_filter(quantised(maps[last]), labels)  # compiles
+    renyi_information_per_filter(maps[last], labels, kernel_width=widths[last])
     ours, found = timed(batched)
     pairs = min(timed(spatial)[0] for _ in range(3))
     theirs, expected = timed(lambda: [obvious(maps[x], labels, widths[x]) for x in layers])

@@ -20,6 +20,7 @@ from ibcore.estimators import (
     spatial_information,
     spatial_information_per_filter,
 )
+from ibcore.estimators._validation import as_classes
 
 few = settings(derandomize=True, max_examples=60, deadline=None)
 FOUR = ((1, 0), (-1, 0), (0, 1), (0, -1))
@@ -115,7 +116,7 @@ def test_kernel_without_numba(monkeypatch, levels):
     """The source of the kernel as it stands: the plain table (256 levels) and the hashed one."""
     maps = np.concatenate([noise(2, 40, 9), np.zeros((1, 40, 9), np.uint8)])
     compiled = spatial_disorder_entropy(maps, radius=2, levels=levels)
-    monkeypatch.setattr(spatial, "_compiled", lambda: spatial._count)
+    monkeypatch.setattr(spatial, "_compiled", lambda function: function)
     monkeypatch.setattr(spatial, "_TABLE", spatial._TABLE[:2])
     with np.errstate(over="ignore"):
         close(spatial_disorder_entropy(maps, radius=2, levels=levels), compiled, 1e-14)
@@ -419,6 +420,38 @@ def test_filters_and_labels_slow_twin(reading, kind):
     expected = [slow_filter(maps[:, f], Y, reading) for f in range(maps.shape[1])]
     close(found, expected)
     np.testing.assert_array_equal(maps, before)
+
+
+@pytest.mark.parametrize("kind", [np.asarray, torch.from_numpy], ids=["array", "tensor"])
+@pytest.mark.parametrize(("levels", "size"), [(2, 5), (3, 2), (40, 6), (256, 9), (256, 30)])
+def test_classes_counted_or_stacked(levels, size, kind):
+    rng = np.random.default_rng(size)
+    maps = np.maximum(0, rng.integers(-levels, levels, (23, 5, size, size + 1))).astype(np.uint16)
+    maps[:, 0] = 0
+    maps[:, 1] = rng.integers(0, 2, (23, 1, 1))
+    classes, sizes = as_classes(rng.integers(0, 4, 23))
+    assert len(sizes) == 4
+    counted = spatial._by_class_counting(kind(maps), classes, sizes, levels)
+    stacked = spatial._by_class_stacking(kind(maps), classes, sizes, levels)
+    for one, other in zip(counted, stacked, strict=True):
+        assert type(one) is type(other) is type(kind(maps))
+        close(one, other)
+
+
+def test_counting_classes_without_numba(monkeypatch):
+    maps, Y = filters()
+    compiled = spatial_information_per_filter(maps, Y, levels=3)
+    monkeypatch.setattr(spatial, "_compiled", lambda function: function)
+    monkeypatch.setattr(spatial, "_TABLE", spatial._TABLE[:2])
+    close(spatial_information_per_filter(maps, Y, levels=3), compiled, 1e-14)
+
+
+@pytest.mark.parametrize("reading", ["raw", "literal"])
+@pytest.mark.parametrize("levels", [256, 300])
+def test_more_levels_than_fit_a_table(reading, levels):
+    maps, Y = filters()
+    expected = spatial_information_per_filter(maps, Y, levels=3, reading=reading)
+    close(spatial_information_per_filter(maps, Y, levels=levels, reading=reading), expected)
 
 
 @given(st.integers(0, 10_000))
