@@ -179,6 +179,11 @@ def test_ma_1_leaves_out_what_is_missing():
     rows = information({"a": up, "b": down}, {"a": up, "b": down})
     rows.loc[rows["layer"] == "b", "I_TY"] = math.nan
     assert claims.ma_1(rows).verdict == SUPPORTED
+    rows.loc[(rows["layer"] == "b") & (rows["epoch"] < 4), "I_TY"] = 1.0
+    assert claims.ma_1(rows).verdict == SUPPORTED
+    found = claims.ma_1(rows[rows["layer"] == "b"])
+    assert found.verdict == INCONCLUSIVE
+    assert found.statistic == "raw reading, 256 levels: no layer has maps at five epochs"
 
 
 @pytest.mark.parametrize("column", ["reading", "levels"])

@@ -19,8 +19,16 @@ from ibcore.claims.intervals import (
 SATURATION = 0.05
 """A layer that stays within this many bits of its ceiling is saturated."""
 
+FEWEST_EPOCHS = 5
+"""A curve with fewer recorded epochs says nothing."""
+
 NOISE_FLOOR = 0.05
 """Smallest noise band of a curve, in bits."""
+
+
+def long_enough(known: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
+    """The rows of curves, named by the columns ``keys``, with at least ``FEWEST_EPOCHS`` rows."""
+    return known[known.groupby(list(keys))["epoch"].transform("size") >= FEWEST_EPOCHS]
 
 
 def smooth(series: Sequence[float]) -> np.ndarray:
@@ -89,7 +97,7 @@ def phases(measurements: pd.DataFrame, bounds: pd.DataFrame | None = None) -> pd
     keys = ["run", "set", "estimator", "parameter", "view", "n", "layer_index", "layer", "filter"]
     keys = [key for key in keys if key in measurements] + ["seed"]
     counts = measurements.groupby(keys, sort=False, dropna=False)["epoch"].size()
-    if len(counts) == 0 or counts.min() < 5:
+    if len(counts) == 0 or counts.min() < FEWEST_EPOCHS:
         raise ValueError("every curve needs at least five recorded epochs")
     grouped = measurements.groupby(keys, sort=False, dropna=False)[["epoch", "I_XT", "I_TY"]]
     table = grouped.apply(_phases).reset_index()
@@ -320,8 +328,7 @@ def two_phases(curves: pd.DataFrame, value: str) -> pd.DataFrame:
         If no curve is left.
     """
     keys = ["run", "seed", "layer_index", "layer"]
-    known = curves[curves[value].notna()]
-    known = known[known.groupby(keys)[value].transform("size") >= 5]
+    known = long_enough(curves[curves[value].notna()], keys)
     if known.empty:
         raise ValueError(f"no curve of {value} has five epochs with values")
     fits = known.groupby(keys, sort=False)[["epoch", value]].apply(_two_phases, value)

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from ibcore.claims.curves import count_seeds, per_seed, phases, rank_correlation
+from ibcore.claims.curves import count_seeds, long_enough, per_seed, phases, rank_correlation
 from ibcore.claims.intervals import (
     CONTRADICTED,
     INCONCLUSIVE,
@@ -50,12 +50,17 @@ def ma_1(information: pd.DataFrame) -> Verdict:
     ``information`` has the columns ``run, seed, epoch, layer, layer_index, reading, levels, I_XT,
     I_TY, baseline_XT, baseline_TY``. Where an estimate is not larger than that for shuffled maps,
     it shows the estimator and not the network: the claim is uninformative unless contradicted.
-    Raises ValueError if the table mixes readings or numbers of levels.
+    A layer counts for a seed if at least five epochs have values (maps that are all zero have
+    none). Raises ValueError if the table mixes readings or numbers of levels.
     """
     readings = information[["reading", "levels"]].drop_duplicates()
     if len(readings) != 1:
         raise ValueError(f"one reading is decided at a time, got {readings.values.tolist()}")
+    how = f"{readings['reading'].iloc[0]} reading, {readings['levels'].iloc[0]} levels: "
     known = information.dropna(subset=["I_XT", "I_TY"])
+    known = long_enough(known, ["run", "seed", "layer"])
+    if known.empty:
+        return Verdict("MA-1", INCONCLUSIVE, how + "no layer has maps at five epochs", 0)
     known = known.assign(set="train", estimator="spatial")
     parts, seen, texts = [], [], []
     for column, name in (("I_XT", "I(X;T)"), ("I_TY", "I(T;Y)")):
@@ -75,7 +80,6 @@ def ma_1(information: pd.DataFrame) -> Verdict:
     verdict = all_of(parts)
     if verdict != CONTRADICTED and not all(seen):
         verdict = UNINFORMATIVE
-    how = f"{readings['reading'].iloc[0]} reading, {readings['levels'].iloc[0]} levels: "
     return Verdict("MA-1", verdict, how + "; ".join(texts), count_seeds(known))
 
 
