@@ -108,8 +108,8 @@ lint: env ## Check the style of the code
 pair: env ## Make the committed notebooks from their .py sources, with smoke outputs
 	@TQDM_DISABLE=1 $(PYTHON) -m ibcore.reproduce pair $(if $(ONLY),$(CHOSEN))
 
-lab: env ## Open the notebooks in JupyterLab
-	@$(PYTHON) -m jupyter lab --notebook-dir=notebooks
+lab: env ## Open the notebooks in JupyterLab, on a page that lists them
+	@$(PYTHON) -m jupyter lab --notebook-dir=notebooks --LabApp.default_url=/lab/tree/start.ipynb
 
 student: env ## Write the notebooks without their solutions into build/student
 	@$(PYTHON) -m ibcore.reproduce student
@@ -117,6 +117,7 @@ student: env ## Write the notebooks without their solutions into build/student
 report: env ## Write indexes and verdicts again, and the book of a profile into build/book/html
 	@$(PYTHON) -m ibcore.reproduce index --profile $(PROFILE)
 	@$(PYTHON) -m ibcore.reproduce readme
+	@$(PYTHON) -m ibcore.pages
 	@$(PYTHON) -m ibcore.book --profile $(PROFILE)
 
 bench: env ## Time the estimators and the training against other libraries

@@ -6,6 +6,7 @@ every figure, table and verdict.
 """
 
 import dataclasses
+import gc
 import io
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -13,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 import IPython.display
 import matplotlib.pyplot as plt
 import pandas as pd
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from ibcore import claims, plotting, profiles, results
@@ -147,6 +149,9 @@ def _saved(figure: Figure, ending: str, metadata: dict) -> bytes:
 def explore(draw: Callable[..., Figure], **choices: Sequence) -> None:
     """Draw a figure with a slider per argument; a still picture where sliders cannot work.
 
+    A change costs one call of ``draw`` and one rendering. While a slider is dragged, ipywidgets
+    waits for the picture and skips the values passed meanwhile, so that none queue up.
+
     Parameters
     ----------
     draw : callable
@@ -157,14 +162,22 @@ def explore(draw: Callable[..., Figure], **choices: Sequence) -> None:
     """
     first = {name: values[len(values) // 2] for name, values in choices.items()}
     widgets = None if os.environ.get("IBCORE_STATIC") else _widgets()
+    pictures = _Pictures()
     if widgets is None:
-        _show(draw(**first))
+        pictures.show(draw(**first))
         return
+    gc.freeze()  # or the collector would search all that is loaded at every twentieth picture
     sliders = {
-        name: widgets.SelectionSlider(options=values, value=first[name], description=name)
+        name: widgets.SelectionSlider(
+            options=values,
+            value=first[name],
+            description=name.replace("_", " "),
+            style={"description_width": "8em"},
+            layout={"width": "36em"},
+        )
         for name, values in choices.items()
     }
-    widgets.interact(lambda **chosen: _show(draw(**chosen)), **sliders)
+    widgets.interact(lambda **chosen: pictures.show(draw(**chosen)), **sliders)
 
 
 def _widgets():
@@ -175,6 +188,42 @@ def _widgets():
     return ipywidgets
 
 
-def _show(figure: Figure) -> None:
-    IPython.display.display(figure)
-    plt.close(figure)
+class _Pictures:
+    """Figures as pictures, one after the other, with their axes in the places of the first.
+
+    Laying out a figure takes as long as drawing it. So the layout is kept for later figures of the
+    same size and number of axes, as long as the texts beside the axes stay inside.
+    """
+
+    def __init__(self):
+        self._places: dict[tuple, list] = {}
+
+    def show(self, figure: Figure) -> None:
+        """Display a figure and close it."""
+        canvas = FigureCanvasAgg(figure)
+        kind = (*figure.get_size_inches(), len(figure.axes))
+        if kind in self._places:
+            layout = figure.get_layout_engine()
+            figure.set_layout_engine("none")
+            for ax, place in zip(figure.axes, self._places[kind], strict=True):
+                ax.set_position(place)
+            canvas.draw()
+            if not _texts_fit(figure):
+                figure.set_layout_engine(layout)
+                for ax in figure.axes:
+                    ax.set_in_layout(True)
+                canvas.draw()
+        else:
+            canvas.draw()
+        self._places[kind] = [ax.get_position() for ax in figure.axes]
+        buffer = io.BytesIO()
+        plt.imsave(buffer, canvas.buffer_rgba(), format="png", pil_kwargs={"compress_level": 1})
+        IPython.display.display(IPython.display.Image(buffer.getvalue()))
+        plt.close(figure)
+
+
+def _texts_fit(figure: Figure) -> bool:
+    """Whether no label of a vertical axis and no text in the axes is cut at the left or right."""
+    texts = [text for ax in figure.axes for text in (ax.yaxis.label, *ax.texts) if text.get_text()]
+    boxes = [text.get_window_extent() for text in texts]
+    return all(box.x0 >= 0 and box.x1 <= figure.bbox.width for box in boxes)

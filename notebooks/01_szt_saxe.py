@@ -244,18 +244,20 @@ table[["claim", "verdict", "statistic"]]
 # %% [markdown]
 # ## Try it
 #
-# One plane at a time, from the stored runs (a still picture where no kernel runs).
+# One plane at a time up to an epoch, from the stored runs (a still picture where no kernel runs).
 
 
 # %% tags=["nbval-ignore-output", "interactive"]
-def draw(run, estimator):
-    """Information plane of one setting by one estimator."""
+def draw(run, estimator, epoch):
+    """Information plane of one setting by one estimator, up to an epoch."""
     chosen = measurements[measurements["run"] == run]
     chosen = chosen[chosen["estimator"] == estimator]
-    return plotting.information_planes(chosen, bounds)
+    return plotting.information_planes(chosen, bounds, until=epoch)
 
 
-explore(draw, run=["ReLU", "tanh"], estimator=["KDE lower", "binning", "KDE upper"])
+measured = sorted(set(measurements[measurements["run"] == "tanh"]["epoch"]))
+estimators = ["KDE lower", "binning", "KDE upper"]
+explore(draw, run=["ReLU", "tanh"], estimator=estimators, epoch=measured)
 
 # %% [markdown]
 # ## Exercises

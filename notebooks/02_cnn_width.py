@@ -170,14 +170,14 @@ table[["claim", "verdict", "statistic", "data"]]
 
 
 # %% tags=["nbval-ignore-output", "interactive"]
-def draw(run, part):
-    """Information plane of one network on the training or the test images."""
-    chosen = measurements[measurements["run"] == run]
-    chosen = chosen[chosen["set"] == part]
-    return plotting.information_planes(chosen, bounds)
+def draw(run, part, epoch):
+    """Information plane of one network on the training or the test images, up to an epoch."""
+    chosen = measurements[(measurements["run"] == run) & (measurements["set"] == part)]
+    return plotting.information_planes(chosen, bounds, until=epoch)
 
 
-explore(draw, run=list(configs), part=["train", "test"])
+epochs = sorted(set(measurements["epoch"]))
+explore(draw, run=list(configs), part=["train", "test"], epoch=epochs)
 
 # %% [markdown]
 # ## Exercises

@@ -250,13 +250,14 @@ table[["claim", "verdict", "statistic", "data"]]
 
 
 # %% tags=["nbval-ignore-output", "interactive"]
-def draw(run, part):
-    """Information plane of one network on the training or the test images."""
+def draw(run, part, epoch):
+    """Information plane of one network on the training or the test images, up to an epoch."""
     chosen = whole[(whole["run"] == run) & (whole["set"] == part)]
-    return plotting.information_planes(chosen, bounds)
+    return plotting.information_planes(chosen, bounds, until=epoch)
 
 
-explore(draw, run=list(settings["run"]), part=["train", "test"])
+epochs = sorted(set(whole["epoch"]))
+explore(draw, run=list(settings["run"]), part=["train", "test"], epoch=epochs)
 
 # %% [markdown]
 # ## Exercises

@@ -39,7 +39,8 @@
 # **You will learn** how over-fitting looks in an information plane, and that "compression" by KDE
 # needs a noise variance to be a statement at all.
 #
-# Runtime on two cores: smoke 10 s, laptop 1.5 min, paper half an hour or (300k.csv) some hours.
+# Runtime on two cores: smoke 10 s, laptop 1.5 min, paper half an hour, with
+# 300k.csv some hours.
 
 # %%
 import pandas as pd
@@ -277,16 +278,19 @@ chapter.table("by_estimator", by_estimator, "DH-1 to DH-3 by each estimator")
 
 
 # %% tags=["nbval-ignore-output", "interactive"]
-def draw(run, estimator):
-    """Information plane of one setting by one bound, with early stopping."""
-    part = measurements[(measurements["run"] == run) & (measurements["estimator"] == estimator)]
-    part = part[part["parameter"] == 0.1]
-    figure = plotting.information_planes(part, bounds)
+def draw(run, bound, noise_variance, epoch):
+    """Information plane of one setting by one bound up to an epoch, with early stopping."""
+    part = measurements[(measurements["run"] == run) & (measurements["estimator"] == bound)]
+    part = part[part["parameter"] == noise_variance]
+    figure = plotting.information_planes(part, bounds, until=epoch)
     plotting.early_stopping(figure.axes[0], part, stops[stops["run"] == run])
     return figure
 
 
-explore(draw, run=[*weather, *time], estimator=["KDE upper", "KDE lower"])
+of_weather = measurements[measurements["run"].isin(weather)]
+variances, epochs = (sorted(set(of_weather[column])) for column in ("parameter", "epoch"))
+bounds_of_kde = ["KDE upper", "KDE lower"]
+explore(draw, run=weather, bound=bounds_of_kde, noise_variance=variances, epoch=epochs)
 
 # %% [markdown]
 # ## Exercises

@@ -229,13 +229,15 @@ table[["claim", "verdict", "statistic"]]
 
 
 # %% tags=["nbval-ignore-output", "interactive"]
-def draw(run, layer):
+def draw(run, layer, bin_width):
     """All filters of a layer, one seed."""
-    part = filters[(filters["run"] == run) & (filters["layer"] == layer)]
-    return plotting.filter_planes(part[part["seed"] == seed], bounds)
+    part = one_seed[(one_seed["run"] == run) & (one_seed["layer"] == layer)]
+    return plotting.filter_planes(part[part["parameter"] == bin_width], bounds)
 
 
-explore(draw, run=list(configs), layer=["conv1", "conv2", "conv3", "conv4"])
+one_seed = every_width[(every_width["view"] == "filter") & (every_width["seed"] == seed)]
+layers = ["conv1", "conv2", "conv3", "conv4"]
+explore(draw, run=list(configs), layer=layers, bin_width=sorted(set(one_seed["parameter"])))
 
 # %% [markdown]
 # ## Exercises

@@ -213,8 +213,9 @@ table[["claim", "verdict", "statistic", "data"]]
 
 # %% tags=["nbval-ignore-output", "interactive"]
 def draw(run):
-    """Saliency maps of one run's first picture."""
-    return plotting.saliency_strips({run: maps[maps["run"] == run]}, every=2)
+    """Saliency maps of one run's first picture, of about eight layers."""
+    strip = maps[maps["run"] == run]
+    return plotting.saliency_strips({run: strip}, every=-(-len(strip) // 8))
 
 
 explore(draw, run=list(configs))

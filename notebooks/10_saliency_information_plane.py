@@ -211,17 +211,19 @@ found[["claim", "verdict", "statistic", "data"]]
 
 
 # %% tags=["nbval-ignore-output", "interactive"]
-def draw(run, how_read):
-    """Information plane of the saliency maps of one network."""
+def draw(run, how_read, epoch):
+    """Information plane of the saliency maps of one network, up to an epoch."""
     reading, levels = how_read.split(", ")
     part = information[(information["run"] == run) & (information["reading"] == reading)]
     part = part[part["levels"] == int(levels)]
     figure, axes = plotting.grid(1, width=5)
-    plotting.epoch_colourbar(figure, plotting.information_plane(axes[0, 0], part, title=run), axes)
+    points = plotting.information_plane(axes[0, 0], part, until=epoch, title=run)
+    plotting.epoch_colourbar(figure, points, axes)
     return figure
 
 
-explore(draw, run=list(configs), how_read=["literal, 256", "raw, 256", "raw, 8"])
+epochs = sorted(set(information["epoch"]))
+explore(draw, run=list(configs), how_read=["literal, 256", "raw, 256", "raw, 8"], epoch=epochs)
 
 # %% [markdown]
 # ## Exercises

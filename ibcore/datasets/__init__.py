@@ -14,10 +14,12 @@ from ibcore.datasets.registry import (
     Dataset,
     DataUnavailable,
     content_fingerprint,
+    is_by_hand,
     load,
     names,
     raw_folder,
     splits,
+    title,
 )
 
 # isort: split
@@ -37,6 +39,7 @@ __all__ = [
     "audio",
     "cifar10",
     "content_fingerprint",
+    "is_by_hand",
     "load",
     "mnist",
     "names",
@@ -46,4 +49,5 @@ __all__ = [
     "read_idx",
     "splits",
     "szt",
+    "title",
 ]

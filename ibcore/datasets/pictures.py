@@ -229,4 +229,4 @@ def _standin(request):
 
 SPLITS = {"caltech101": CALTECH, "imagenet": ("beaver", "sample")}
 for _name, _title in TITLES.items():
-    register(_name, title=_title, splits=SPLITS[_name])(_load)
+    register(_name, title=_title, splits=SPLITS[_name], by_hand=_name == "imagenet")(_load)

@@ -269,4 +269,4 @@ def _dataset(request, table, **origin):
 
 
 for _name, _title in TITLES.items():
-    register(_name, title=_title, splits=("all",))(_load)
+    register(_name, title=_title, splits=("all",), by_hand=True)(_load)

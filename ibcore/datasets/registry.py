@@ -186,15 +186,17 @@ class Kind:
     splits: tuple[str, ...]
     loader: Callable[[Request], Dataset]
     options: Mapping[str, object]
+    by_hand: bool
 
 
 _KINDS: dict[str, Kind] = {}
 
 
-def register(name, *, title, splits, options=None):
+def register(name, *, title, splits, options=None, by_hand=False):
     """Return a decorator that enters a loader ``Request -> Dataset`` under `name`.
 
-    `options` maps further keywords that `load` takes for this data set to their defaults.
+    `options` maps further keywords that `load` takes for this data set to their defaults;
+    `by_hand` says that `load` knows no address to fetch it from.
 
     Raises
     ------
@@ -205,7 +207,7 @@ def register(name, *, title, splits, options=None):
     def enter(loader):
         if name in _KINDS:
             raise ValueError(f"the data set {name!r} is registered already")
-        _KINDS[name] = Kind(title, tuple(splits), loader, dict(options or {}))
+        _KINDS[name] = Kind(title, tuple(splits), loader, dict(options or {}), by_hand)
         return loader
 
     return enter
@@ -292,6 +294,16 @@ def splits(name):
         Unknown name.
     """
     return _kind(name).splits
+
+
+def title(name):
+    """Return the name of a data set as it is printed; ValueError as `splits`."""
+    return _kind(name).title
+
+
+def is_by_hand(name):
+    """Return whether people have to put the files of a data set in place; ValueError as `splits`."""
+    return _kind(name).by_hand
 
 
 def _kind(name):

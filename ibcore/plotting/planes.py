@@ -4,7 +4,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from ibcore.plotting.curves import over_epochs
 from ibcore.plotting.style import MARKERS, epoch_norm, grid, mean_over_seeds
@@ -25,6 +27,7 @@ def information_plane(
     ceiling_X: float | None = None,
     ceiling_Y: float | None = None,
     last_epoch: int | None = None,
+    until: int | None = None,
     title: str = "",
 ):
     """I(T;Y) against I(X;T) through training, mean over seeds.
@@ -41,6 +44,8 @@ def information_plane(
         log2 of the distinct inputs and H(Y), in bits.
     last_epoch : int, optional
         End of the colour scale, to share it between panels.
+    until : int, optional
+        Last epoch that is drawn; colours and limits stay those of the whole table.
     title : str
 
     Returns
@@ -51,13 +56,16 @@ def information_plane(
     Raises
     ------
     ValueError
-        If the table mixes runs, sets or estimators, or is empty.
+        If the table mixes runs, sets or estimators, or is empty, or begins after ``until``.
     """
     if table.empty:
         raise ValueError("an information plane needs at least one row")
     _one_curve_per_layer(table)
-    mean = mean_over_seeds(table, ["I_XT", "I_TY"])
-    norm = epoch_norm(last_epoch or int(mean["epoch"].max()))
+    whole = mean_over_seeds(table, ["I_XT", "I_TY"])
+    norm = epoch_norm(last_epoch or int(whole["epoch"].max()))
+    mean = whole if until is None else whole[whole["epoch"] <= until]
+    if mean.empty:
+        raise ValueError(f"nothing was measured until epoch {until}")
     for _, layers in mean.groupby("epoch"):
         ax.plot(layers["I_XT"], layers["I_TY"], color="0.85", linewidth=0.5, zorder=1)
     points = ax.scatter(
@@ -76,8 +84,9 @@ def information_plane(
             zorder=4,
             label=row.layer,
         )
-    _limits(ax, mean, ceiling_X, ceiling_Y)
-    ax.legend(title="layer at the last epoch", fontsize=7, title_fontsize=7, loc="best")
+    _limits(ax, whole, ceiling_X, ceiling_Y)
+    when = "the last epoch" if until is None else f"epoch {mean['epoch'].max()}"
+    ax.legend(title=f"layer at {when}", fontsize=7, title_fontsize=7, loc="best")
     ax.set(xlabel="I(X;T) [bits]", ylabel="I(T;Y) [bits]", title=title)
     return points
 
@@ -137,6 +146,7 @@ def information_planes(
     by: str = "run",
     titles: dict | None = None,
     columns: int | None = None,
+    until: int | None = None,
 ) -> Figure:
     """Information planes side by side, one panel per value of a column, one colour bar.
 
@@ -152,6 +162,8 @@ def information_planes(
         Value to panel title; the value itself by default.
     columns : int, optional
         Panels per row; all in one row by default.
+    until : int, optional
+        See ``information_plane``.
 
     Raises
     ------
@@ -172,6 +184,7 @@ def information_planes(
             part,
             **_ceilings(part, bounds),
             last_epoch=last,
+            until=until,
             title=(titles or {}).get(value, str(value)),
         )
     for ax in axes.flat[len(values) :]:
@@ -206,7 +219,8 @@ def early_stopping(ax: Axes, table: pd.DataFrame, stops: pd.DataFrame) -> Axes:
         where["I_XT"], where["I_TY"], marker="*", s=70, color="crimson", zorder=5, linewidth=0,
         label="early stopping",
     )  # fmt: skip
-    ax.legend(title="layer at the last epoch", fontsize=7, title_fontsize=7, loc="best")
+    title = ax.get_legend().get_title().get_text()
+    ax.legend(title=title, fontsize=7, title_fontsize=7, loc="best")
     return ax
 
 
@@ -275,43 +289,62 @@ def filter_planes(table: pd.DataFrame, bounds: pd.DataFrame, *, columns: int = 8
     for column in ("seed", "layer"):
         if table[column].nunique() > 1:
             raise ValueError(f"one {column} at a time, got {sorted(set(table[column].tolist()))}")
-    filters, limits = sorted(table["filter"].unique()), _ceilings(table, bounds)
-    columns = min(columns, len(filters))
-    rows = -(-len(filters) // columns)
-    width, height = 1.3 * columns + 1.7, 1.3 * rows + 1.0
-    figure, axes = plt.subplots(
-        rows, columns, figsize=(width, height), sharex=True, sharey=True, squeeze=False
-    )
+    filters = table["filter"].nunique()
+    columns = min(columns, filters)
+    width, height = 1.3 * columns + 1.7, 1.3 * -(-filters // columns) + 1.0
+    figure, ax = plt.subplots(figsize=(width, height))
     figure.subplots_adjust(
-        left=0.7 / width,
-        right=1 - 1.0 / width,
-        bottom=0.6 / height,
-        top=1 - 0.4 / height,
-        wspace=0.12,
-        hspace=0.25,
-    )  # the same at once as a constrained layout would find in seconds
-    norm = epoch_norm(int(table["epoch"].max()))
-    for ax, number in zip(axes.flat, filters, strict=False):
-        path = table[table["filter"] == number].sort_values("epoch")
-        ax.plot(path["I_XT"], path["I_TY"], color="0.85", linewidth=0.6, zorder=1)
-        points = ax.scatter(
-            path["I_XT"], path["I_TY"], c=path["epoch"], cmap="viridis", norm=norm, s=6, zorder=2
-        )
-        end = path.iloc[-1]
-        ax.scatter(end["I_XT"], end["I_TY"], s=22, facecolor="none", edgecolor="black", zorder=3)
-        ax.axvline(limits["ceiling_X"], color="0.4", linestyle=":", linewidth=0.8)
-        ax.axhline(limits["ceiling_Y"], color="0.4", linestyle=":", linewidth=0.8)
-        ax.set_title(str(number), fontsize=7, pad=2)
-        ax.tick_params(labelsize=6, length=2)
-    for ax in axes.flat[len(filters) :]:
-        ax.set_visible(False)
-    for axis, limit in (("x", limits["ceiling_X"]), ("y", limits["ceiling_Y"])):
-        axes[0, 0].set(**{f"{axis}lim": (-0.06 * limit, 1.06 * limit)})
-    figure.supxlabel("I(X;T) [bits]", fontsize=9)
-    figure.supylabel("I(T;Y) [bits]", fontsize=9)
+        left=0.7 / width, right=1 - 1.0 / width, bottom=0.6 / height, top=1 - 0.4 / height
+    )
+    limits = np.array(list(_ceilings(table, bounds).values()))
+    points = _small_planes(ax, table.sort_values(["filter", "epoch"]), limits, columns)
     place = figure.add_axes((1 - 0.8 / width, 0.6 / height, 0.15 / width, 1 - 1.0 / height))
     epoch_colourbar(figure, points, cax=place)
     return figure
+
+
+def _small_planes(ax: Axes, table: pd.DataFrame, limits: np.ndarray, columns: int):
+    """A plane per filter, side by side in one system of axes: with one each it takes seconds.
+
+    ``limits`` (2,) are the upper limits of both coordinates; returns the points.
+    """
+    low, high = -0.06 * limits, 1.06 * limits
+    step = (high - low) * (1.12, -1.25)
+    frame = np.array([(low[0], high[1]), low, (high[0], low[1])])
+    ceilings = np.array(
+        [[(limits[0], low[1]), (limits[0], high[1])], [(low[0], limits[1]), (high[0], limits[1])]]
+    )
+    paths, places = [], []
+    for number, (name, path) in enumerate(table.groupby("filter")):
+        place = step * (number % columns, number // columns)
+        places.append(place)
+        paths.append(path[["I_XT", "I_TY"]].to_numpy() + place)
+        middle = place + ((low[0] + high[0]) / 2, high[1] + 0.04 * limits[1])
+        ax.text(*middle, name, fontsize=7, ha="center")
+    dotted = [line + place for place in places for line in ceilings]
+    ax.add_collection(LineCollection(dotted, color="0.4", linewidth=0.8, linestyle=":"))
+    ax.add_collection(LineCollection(paths, color="0.85", linewidth=0.6))
+    frames = [frame + place for place in places]
+    ax.add_collection(LineCollection(frames, color="0.15", linewidth=1, clip_on=False))
+    norm = epoch_norm(int(table["epoch"].max()))
+    points = ax.scatter(
+        *np.concatenate(paths).T, c=table["epoch"], cmap="viridis", norm=norm, s=6, zorder=2
+    )
+    ends = np.array([path[-1] for path in paths])
+    ax.scatter(*ends.T, s=22, facecolor="none", edgecolor="black", zorder=3)
+    ax.spines[:].set_visible(False)
+    for axis, name in enumerate(("x", "y")):
+        ticks = MaxNLocator(2).tick_values(0, limits[axis])
+        ticks = ticks[(ticks >= 0) & (ticks <= high[axis])]
+        starts = np.unique(np.array(places)[:, axis])
+        span = starts[0] + low[axis], starts[-1] + high[axis]
+        where, labels = np.add.outer(starts, ticks).ravel(), [f"{tick:g}" for tick in ticks]
+        ax.set(**{f"{name}lim": span, f"{name}ticks": where})
+        ax.set(**{f"{name}ticklabels": labels * len(starts)})
+    ax.tick_params(labelsize=6, length=2)
+    ax.set_xlabel("I(X;T) [bits]", fontsize=9)
+    ax.set_ylabel("I(T;Y) [bits]", fontsize=9)
+    return points
 
 
 def binned_plane(

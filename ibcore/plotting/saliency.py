@@ -1,5 +1,6 @@
 """Saliency maps and their spatial entropy."""
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
@@ -30,8 +31,13 @@ def saliency_strips(strips: dict[str, pd.DataFrame], *, every: int = 1) -> Figur
     for title, table in strips.items():
         layers = list(range(1, len(table), every))
         chosen[title] = table.iloc[[0, *layers, *({len(table) - 1} - set(layers))]]
-    columns = max(len(table) for table in chosen.values())
-    figure, axes = grid(columns, rows=len(chosen), width=1.05, height=1.35)
+    columns, rows = max(len(table) for table in chosen.values()), len(chosen)
+    width, height = 1.05 * columns, 1.35 * rows
+    figure, axes = plt.subplots(rows, columns, figsize=(width, height), squeeze=False)
+    figure.subplots_adjust(
+        left=0.02 / width, right=1 - 0.02 / width, bottom=0.02 / height, top=1 - 0.33 / height,
+        wspace=0.05, hspace=0.35,
+    )  # fmt: skip
     for ax in axes.flat:
         ax.set_axis_off()
     for row, (title, table) in zip(axes, chosen.items(), strict=True):
