@@ -151,6 +151,27 @@ def test_mixed_tables_are_refused(ax, mixed, words):
         plotting.information_plane(ax, both)
 
 
+def test_a_plane_until_an_epoch_keeps_colours_and_limits():
+    whole, part = plt.subplots(1, 2)[1]
+    of_all = plotting.information_plane(whole, table())
+    points = plotting.information_plane(part, table(), until=EPOCHS[1])
+    assert set(points.get_array()) == set(EPOCHS[:2])
+    assert points.norm.vmax == of_all.norm.vmax == max(EPOCHS)
+    assert part.get_xlim() == whole.get_xlim()
+    assert part.get_ylim() == whole.get_ylim()
+    assert whole.get_legend().get_title().get_text() == "layer at the last epoch"
+    assert part.get_legend().get_title().get_text() == f"layer at epoch {EPOCHS[1]}"
+    plotting.early_stopping(part, table(), STOPS)
+    assert part.get_legend().get_title().get_text() == f"layer at epoch {EPOCHS[1]}"
+    figure = plotting.information_planes(table(), limits(), until=EPOCHS[1])
+    assert figure.axes[0].collections[0].get_offsets().tolist() == points.get_offsets().tolist()
+
+
+def test_a_plane_until_before_the_first_epoch_is_refused(ax):
+    with pytest.raises(ValueError, match="nothing was measured until epoch -1"):
+        plotting.information_plane(ax, table(), until=-1)
+
+
 def test_empty_tables_are_refused(ax):
     with pytest.raises(ValueError, match="an information plane needs at least one row"):
         plotting.information_plane(ax, table().iloc[:0])

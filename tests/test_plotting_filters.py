@@ -47,35 +47,54 @@ def shown(figure):
     return [ax for ax in figure.axes if ax.get_visible()]
 
 
-def test_every_filter_has_a_panel_with_the_same_limits():
+def test_every_filter_has_a_plane_with_the_same_limits():
     table = rows(filters=range(32))
     figure = plotting.filter_planes(table, BOUNDS)
-    *panels, bar = shown(figure)
-    assert [ax.get_title() for ax in panels] == [str(i) for i in range(32)]
-    assert {ax.get_xlim() for ax in panels} == {(-0.36, 6.36)}
-    assert {ax.get_ylim() for ax in panels} == {(-0.12, 2.12)}
+    ax, bar = figure.axes
+    assert [text.get_text() for text in ax.texts] == [str(i) for i in range(32)]
     assert bar.get_ylabel() == "epoch (0 = initialisation)"
-    assert figure.get_supxlabel() == "I(X;T) [bits]"
-    assert figure.get_supylabel() == "I(T;Y) [bits]"
-    scatter, ring = panels[3].collections
-    expected = table[table["filter"] == 3]
-    np.testing.assert_allclose(scatter.get_offsets(), expected[["I_XT", "I_TY"]])
-    np.testing.assert_allclose(ring.get_offsets()[0], expected[["I_XT", "I_TY"]].iloc[-1])
-    lines = panels[0].get_lines()
-    assert [line.get_xdata()[0] for line in lines[1:]] == [6.0, 0]
+    assert ax.get_xlabel() == "I(X;T) [bits]"
+    assert ax.get_ylabel() == "I(T;Y) [bits]"
+    ceilings, paths, frames, points, ends = ax.collections
+    frame = np.array(frames.get_segments())
+    np.testing.assert_allclose(frame[0], [(-0.36, 2.12), (-0.36, -0.12), (6.36, -0.12)])
+    moves = frame[:, 1] - frame[0, 1]
+    np.testing.assert_allclose(moves[9], [1.12 * 6.72, -1.25 * 2.24])
+    expected = table[["I_XT", "I_TY"]].to_numpy().reshape(32, 6, 2) + moves[:, None]
+    np.testing.assert_allclose(paths.get_segments(), expected)
+    np.testing.assert_allclose(points.get_offsets(), expected.reshape(-1, 2))
+    assert points.get_array().tolist() == table["epoch"].tolist()
+    np.testing.assert_allclose(ends.get_offsets(), expected[:, -1])
+    dotted = np.array(ceilings.get_segments()).reshape(32, 2, 2, 2) - moves[:, None, None]
+    np.testing.assert_allclose(dotted[31], [[(6, -0.12), (6, 2.12)], [(-0.36, 2), (6.36, 2)]])
 
 
-def test_panels_do_not_overlap_and_leave_room_for_the_bar():
-    figure = plotting.filter_planes(rows(filters=range(32)), BOUNDS)
-    boxes = [ax.get_tightbbox() for ax in shown(figure)]
-    for i, one in enumerate(boxes):
-        assert not any(one.overlaps(other) for other in boxes[i + 1 :])
+def test_epochs_are_joined_in_their_order():
+    table = rows(filters=[7])
+    shuffled = table.sample(frac=1, random_state=np.random.default_rng(0))
+    _, paths, *_ = plotting.filter_planes(shuffled, BOUNDS).axes[0].collections
+    np.testing.assert_allclose(paths.get_segments()[0], table[["I_XT", "I_TY"]])
 
 
-@pytest.mark.parametrize(("filters", "columns", "hidden"), [(4, 4, 0), (5, 3, 1), (10, 8, 6)])
-def test_unused_panels_are_hidden(filters, columns, hidden):
+@pytest.mark.parametrize(
+    ("filters", "columns", "shape"), [(4, 4, (1, 4)), (5, 3, (2, 3)), (10, 8, (2, 8))]
+)
+def test_ticks_are_repeated_in_every_row_and_column(filters, columns, shape):
     figure = plotting.filter_planes(rows(filters=range(filters)), BOUNDS, columns=columns)
-    assert len(figure.axes) - len(shown(figure)) == hidden
+    ax = figure.axes[0]
+    across, down = ax.get_xticklabels(), ax.get_yticklabels()
+    assert [tick.get_text() for tick in across] == ["0", "3", "6"] * shape[1]
+    assert [tick.get_text() for tick in down] == ["0", "1", "2"] * shape[0]
+    first, second = np.array(ax.get_xticks()).reshape(-1, 3)[:2]
+    np.testing.assert_allclose(first, [0, 3, 6])
+    np.testing.assert_allclose(second - first, 1.12 * 6.72)
+
+
+def test_the_planes_leave_room_for_the_bar():
+    figure = plotting.filter_planes(rows(filters=range(32)), BOUNDS)
+    planes, bar = (ax.get_tightbbox() for ax in figure.axes)
+    assert not planes.overlaps(bar)
+    assert all(figure.bbox.contains(*corner) for box in (planes, bar) for corner in box.corners())
 
 
 @pytest.mark.parametrize(
