@@ -163,7 +163,7 @@ def _seeds(first: int, runs: list[dict]) -> str:
 
 def _row_of_run(manifest: dict, values: list[dict]) -> dict:
     runs = pd.DataFrame(manifest["runs"])
-    commits = [commit + ", changed" * dirty for commit, dirty in zip(runs["commit"], runs["dirty"])]
+    commits = runs["commit"] + runs["dirty"].map({True: ", changed", False: ""})
     seconds = runs["seconds"].sum()
     amount = f"{seconds / 3600:.1f} h" if seconds >= 3600 else f"{seconds / 60:.1f} min"
     sources = (runs["data"] + " (" + runs["source"] + ")").unique()
@@ -172,7 +172,7 @@ def _row_of_run(manifest: dict, values: list[dict]) -> dict:
         "device": ", ".join(runs["device"].unique()),
         "data (source)": ", ".join(sources),
         "seeds": _seeds(manifest["seed"], values),
-        "commit": "; ".join(dict.fromkeys(commits)),
+        "commit": "; ".join(commits.unique()),
         "time": f"{amount} in {len(runs)} runs",
     }
 

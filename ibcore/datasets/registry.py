@@ -302,7 +302,7 @@ def title(name):
 
 
 def is_by_hand(name):
-    """Return whether people have to put the files of a data set in place; ValueError as `splits`."""
+    """Return whether people have to put its files in place; ValueError as `splits`."""
     return _kind(name).by_hand
 
 

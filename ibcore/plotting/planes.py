@@ -319,8 +319,8 @@ def _small_planes(ax: Axes, table: pd.DataFrame, limits: np.ndarray, columns: in
         place = step * (number % columns, number // columns)
         places.append(place)
         paths.append(path[["I_XT", "I_TY"]].to_numpy() + place)
-        middle = place + ((low[0] + high[0]) / 2, high[1] + 0.04 * limits[1])
-        ax.text(*middle, name, fontsize=7, ha="center")
+        x, y = np.array([(low[0] + high[0]) / 2, high[1] + 0.04 * limits[1]]) + place
+        ax.text(x, y, name, fontsize=7, ha="center")
     dotted = [line + place for place in places for line in ceilings]
     ax.add_collection(LineCollection(dotted, color="0.4", linewidth=0.8, linestyle=":"))
     ax.add_collection(LineCollection(paths, color="0.85", linewidth=0.6))
