@@ -145,6 +145,7 @@ def verdicts(profile: str | None) -> str:
     from ibcore import claims  # SciPy's statistics take a second to import
 
     table = claims.collect(profile) if profile else reproduce.best_verdicts()
+    table = reproduce.told_apart(table)
     return _table(table[["claim", "verdict", "data", "profile", "notebook"]].fillna(""))
 
 

@@ -9,6 +9,7 @@ says where the two differ, ``... student`` writes notebooks without solutions.
 import argparse
 import base64
 import html
+import logging
 import os
 import re
 import shutil
@@ -308,10 +309,24 @@ def best_verdicts(*preferred: str) -> pd.DataFrame:
     return both.sort_values("claim", key=lambda column: column.map(order.index), kind="stable")
 
 
+def told_apart(table: pd.DataFrame) -> pd.DataFrame:
+    """Verdicts of which no two have the same claim, notebook and ``data``.
+
+    Where a notebook decides a claim twice on the same data, the beginning of the statistic, up to
+    the first colon, says how and is added to the data.
+    """
+    twice = table.duplicated(["claim", "profile", "notebook", "data"], keep=False)
+    data = [
+        f"{row.data}, {row.statistic.partition(':')[0]}" if again else row.data
+        for row, again in zip(table.itertuples(), twice, strict=True)
+    ]
+    return table.assign(data=data)
+
+
 def _by_verdict(part: pd.DataFrame) -> str:
     """The verdicts on one claim, each with the data and the notebooks that gave it."""
     lines = []
-    for verdict, same in part.groupby("verdict", sort=False):
+    for verdict, same in told_apart(part).groupby("verdict", sort=False):
         places = []
         for data, names in same.groupby("data", sort=False)["notebook"]:
             links = ", ".join(f"[{name[:2]}](notebooks/{name}.ipynb)" for name in names.unique())
@@ -517,6 +532,11 @@ def main(arguments: list[str] | None = None) -> int:
     except (ValueError, RuntimeError) as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
         return 1
+    except KeyboardInterrupt:
+        logging.getLogger("asyncio").disabled = True  # the kernel's client would show its tasks
+        kept = "finished runs and checkpoints are kept, the same command goes on from there"
+        print(f"interrupted: {kept}", file=sys.stderr, flush=True)
+        return 130
     return 0
 
 

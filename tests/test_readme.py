@@ -59,6 +59,23 @@ def test_a_claim_has_one_row_with_all_its_verdicts(tmp_path, monkeypatch):
     assert row.rstrip(" |").endswith("laptop")
 
 
+def test_verdicts_on_the_same_data_say_how_they_differ(tmp_path, monkeypatch):
+    monkeypatch.setenv("IBCORE_OUTPUT", str(tmp_path))
+    folder = tmp_path / "figures" / "laptop" / "10_a"
+    folder.mkdir(parents=True)
+    rows = (
+        "MA-1,contradicted,raw: drop 2: 3 bits,3,CIFAR-10\nMA-1,supported,literal: 4,3,CIFAR-10\n"
+        "MA-1,supported,raw: 5,3,digits\n"
+    )
+    (folder / "claims.csv").write_text(f"claim,verdict,statistic,seeds,data\n{rows}")
+    table = reproduce.told_apart(reproduce.best_verdicts())
+    assert table["data"].tolist() == ["CIFAR-10, raw", "CIFAR-10, literal", "digits"]
+    written = reproduce.readme_with_verdicts("\n".join(reproduce.MARKS))
+    link = "([10](notebooks/10_a.ipynb))"
+    assert f"**contradicted**: CIFAR-10, raw {link}<br>" in written
+    assert f"**supported**: CIFAR-10, literal {link}; digits {link}" in written
+
+
 def test_a_readme_without_marks_is_refused():
     with pytest.raises(ValueError, match=r"README.md lacks the marks"):
         reproduce.readme_with_verdicts("nothing")

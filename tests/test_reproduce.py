@@ -1,7 +1,9 @@
 """Execution, overview and pairing of notebooks; the committed notebooks as they should be."""
 
+import gc
 import html
 import io
+import logging
 import os
 import re
 from pathlib import Path
@@ -180,6 +182,29 @@ def test_a_dying_kernel_is_named_with_its_cell(sources, output):
     with pytest.raises(RuntimeError, match=message):
         reproduce.execute("00_dies", "smoke", stream=stream)
     assert (output / "data" / "runs" / "notebooks" / "smoke" / "00_dies.ipynb").exists()
+
+
+INTERRUPTED = f"""\
+{HEAD}
+{PARAMETERS}
+# %%
+import os
+import signal
+import time
+os.kill(os.getppid(), signal.SIGINT)
+time.sleep(60)
+"""
+
+
+@pytest.mark.slow
+def test_an_interrupted_notebook_ends_with_one_message(sources, capfd, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("asyncio"), "disabled", False)
+    (sources / "00_long.py").write_text(INTERRUPTED)
+    assert reproduce.main(["run", "00_long", "--profile", "smoke"]) == 130
+    gc.collect()  # where a client of the kernel would complain
+    assert capfd.readouterr().err.splitlines() == [
+        "interrupted: finished runs and checkpoints are kept, the same command goes on from there"
+    ]
 
 
 def test_standard_error_is_given_back(tmp_path, capfd):
