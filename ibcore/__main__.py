@@ -1,7 +1,7 @@
 """The command ``ibcore``: look into the store of runs, and see verdicts and data sets.
 
-``ibcore list``, ``show RUN``, ``compare RUN RUN``, ``verdicts`` and ``data [NAME ...]``; also as
-``python -m ibcore``. A run is named by the first digits of its identifier.
+``ibcore list [WORD ...]``, ``show RUN``, ``compare RUN RUN``, ``verdicts`` and ``data [NAME ...]``;
+also as ``python -m ibcore``. A run is named by the first digits of its identifier.
 """
 
 import argparse
@@ -13,7 +13,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from ibcore import profiles, reproduce, results
+from ibcore import datasets, profiles, reproduce, results
 
 
 def _uses() -> dict[str, str]:
@@ -30,7 +30,7 @@ def _table(rows: pd.DataFrame, **options) -> str:
     return rows.to_markdown(index=False, tablefmt="simple", disable_numparse=True, **options)
 
 
-def _overview(records: list[dict]) -> str:
+def _rows(records: list[dict]) -> pd.DataFrame:
     uses = _uses()
     rows = [
         {
@@ -44,7 +44,7 @@ def _overview(records: list[dict]) -> str:
         }
         for record in records
     ]
-    return _table(pd.DataFrame(rows))
+    return pd.DataFrame(rows)
 
 
 def find(prefix: str) -> dict:
@@ -58,7 +58,8 @@ def find(prefix: str) -> dict:
     if len(found) == 1:
         return found[0]
     if found:
-        raise ValueError(f"several runs begin with {prefix!r}:\n{_overview(found)}")
+        more = f"\nand {len(found) - 10} more" if len(found) > 10 else ""
+        raise ValueError(f"several runs begin with {prefix!r}:\n{_table(_rows(found[:10]))}{more}")
     keys = {record["run"][: len(prefix)] for record in records}
     close = difflib.get_close_matches(prefix.lower(), keys, n=5, cutoff=0.5)
     near = [
@@ -66,7 +67,7 @@ def find(prefix: str) -> dict:
         for record in records
         if record["run"][: len(prefix)] in close or prefix.lower() in record["name"].lower()
     ]
-    shown = f"near it:\n{_overview(near[:10])}" if near else "`ibcore list` shows all"
+    shown = f"near it:\n{_table(_rows(near[:10]))}" if near else "`ibcore list` shows all"
     raise ValueError(f"no run begins with {prefix!r}; {shown}")
 
 
@@ -145,8 +146,12 @@ def verdicts(profile: str | None) -> str:
     from ibcore import claims  # SciPy's statistics take a second to import
 
     table = claims.collect(profile) if profile else reproduce.best_verdicts()
+    if table.empty:
+        raise ValueError("no claim has been decided yet; `make reproduce` does it")
     table = reproduce.told_apart(table)
-    return _table(table[["claim", "verdict", "data", "profile", "notebook"]].fillna(""))
+    return _table(
+        table[["claim", "verdict", "data", "profile", "notebook"]].astype(object).fillna("")
+    )
 
 
 def _data(given) -> int:
@@ -155,9 +160,15 @@ def _data(given) -> int:
     return fetch(given.names + ["--standin"] * given.standin, prog="ibcore data")
 
 
-def _list() -> str:
+def _list(words: list[str]) -> str:
     records = results.records()
-    return _overview(records) if records else f"no runs in {results.runs_folder()}"
+    if not records:
+        return f"no runs in {results.runs_folder()}"
+    rows = _rows(records)
+    texts = rows.astype(str).agg(" ".join, axis=1).str.lower()
+    for word in words:
+        rows = rows[texts[rows.index].str.contains(word.lower(), regex=False)]
+    return _table(rows) if len(rows) else f"none of {len(records)} runs has {' and '.join(words)}"
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -171,18 +182,21 @@ def _parser() -> argparse.ArgumentParser:
         made.set_defaults(function=function)
         return made
 
-    command("list", "list the stored runs", lambda given: _list())
+    all_runs = command("list", "list the stored runs", lambda given: _list(given.words))
+    all_runs.add_argument("words", metavar="WORD", nargs="*", help="only runs with all of them")
     one = command("show", "show what is noted about a run", lambda given: show(given.run))
-    one.add_argument("run", metavar="RUN", help="first digits of its identifier")
+    one.add_argument("run", metavar="RUN", help="first digits of its identifier in `ibcore list`")
     two = command("compare", "say what two runs differ in", lambda given: compare(*given.runs))
-    two.add_argument("runs", metavar="RUN", nargs=2, help="first digits of an identifier")
+    two.add_argument("runs", metavar="RUN", nargs=2, help="first digits, see `ibcore list`")
     text = "show the verdicts on the documents' claims"
     told = command("verdicts", text, lambda given: verdicts(given.profile))
     told.add_argument(
         "--profile", choices=profiles.NAMES, help="default: the best result of paper and laptop"
     )
     sets = command("data", "fetch data sets and say where each comes from", _data)
-    sets.add_argument("names", metavar="NAME", nargs="*", help="a data set; default: all")
+    sets.add_argument(
+        "names", metavar="NAME", nargs="*", help=f"of {', '.join(datasets.names())}; or all"
+    )
     sets.add_argument("--standin", action="store_true", help="a stand-in will do")
     return parser
 

@@ -47,6 +47,24 @@ def test_list_names_every_run_and_who_uses_it(store, capsys):
     assert "ReLU" in lines[3]
 
 
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        (["relu"], [SECOND]),
+        (["12-BIT", "planes"], [FIRST, SECOND]),
+        (["smoke", "01_szt"], [FIRST]),
+        (["aaa"], [FIRST, SECOND]),
+    ],
+)
+def test_list_of_runs_with_words(store, capsys, words, found):
+    lines = told(capsys, "list", *words).splitlines()
+    assert [line.split()[0] for line in lines[2:]] == found
+
+
+def test_list_of_no_run_with_a_word(store, capsys):
+    assert told(capsys, "list", "relu", "truth") == "none of 3 runs has relu and truth\n"
+
+
 def test_list_of_an_empty_store(capsys, output):
     assert told(capsys, "list") == f"no runs in {output}/data/runs\n"
 
@@ -71,6 +89,14 @@ def test_an_ambiguous_prefix_names_the_candidates(store, capsys):
     assert FIRST in message
     assert SECOND in message
     assert OTHER not in message
+
+
+def test_of_many_candidates_ten_are_shown(capsys):
+    for number in range(12):
+        results.save_run("planes", f"aa{number:02d}", {"curve": CURVE}, BASE)
+    lines = told(capsys, "show", "aa", status=1).splitlines()
+    assert len(lines) == 1 + 2 + 10 + 1
+    assert lines[-1] == "and 2 more"
 
 
 @pytest.mark.parametrize(
@@ -133,6 +159,11 @@ def test_verdicts_of_a_profile_and_the_best(output, capsys):
     lines = told(capsys, "verdicts", "--profile", "paper").splitlines()[2:]
     assert len(lines) == 38
     assert all("not run" in line for line in lines)
+
+
+def test_without_any_verdict_it_says_what_to_do(capsys):
+    message = told(capsys, "verdicts", status=1)
+    assert message == "error: no claim has been decided yet; `make reproduce` does it\n"
 
 
 def test_data_passes_on_names_and_the_outcome(capsys):
