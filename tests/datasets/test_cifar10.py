@@ -117,6 +117,7 @@ def test_jpeg_says_so(tmp_path, records):
     for _ in range(2):  # decoded, and read back
         data = load("cifar10", "test", root=tmp_path, n=7, seed=3)
         assert "re-encoded JPEG, not the official pixels" in data.note
+        assert data.label == "CIFAR-10 (JPEG copy)"
     whole = load("cifar10", "test", root=tmp_path)
     keep = np.sort(np.random.default_rng(3).permutation(10)[:7])
     assert data.fingerprint == whole.subset(keep).fingerprint
