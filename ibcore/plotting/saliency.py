@@ -32,10 +32,10 @@ def saliency_strips(strips: dict[str, pd.DataFrame], *, every: int = 1) -> Figur
         layers = list(range(1, len(table), every))
         chosen[title] = table.iloc[[0, *layers, *({len(table) - 1} - set(layers))]]
     columns, rows = max(len(table) for table in chosen.values()), len(chosen)
-    width, height = 1.05 * columns, 1.35 * rows
+    width, height = 1.05 * columns, 1.35 * rows + 0.2  # inches; room for `mark_standin`
     figure, axes = plt.subplots(rows, columns, figsize=(width, height), squeeze=False)
     figure.subplots_adjust(
-        left=0.02 / width, right=1 - 0.02 / width, bottom=0.02 / height, top=1 - 0.33 / height,
+        left=0.02 / width, right=1 - 0.02 / width, bottom=0.02 / height, top=1 - 0.53 / height,
         wspace=0.05, hspace=0.35,
     )  # fmt: skip
     for ax in axes.flat:
