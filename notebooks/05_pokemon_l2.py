@@ -247,7 +247,9 @@ chapter.table("by_estimator", by_estimator, "DH-1 to DH-3 by each estimator")
 # - **Rising information** (DH-1) is there in every hidden layer, with both activations.
 # - **Without a penalty** (DH-2) no ReLU layer falls. With tanh the last hidden layer falls late,
 #   as the document says: in some seeds on the 54 sightings, too few to decide, and in nearly all on
-#   the others, there from about epoch 1,000 on and so not only in "the last epochs".
+#   the others, there from about epoch 1,000 on and so not only in "the last epochs". In the paper
+#   profile, with all 414 of those, the fall is a tenth of a bit from about epoch 12,000 on, within
+#   the noise band in too many seeds to decide.
 # - **With the penalty** (DH-3) it is the other way round than in the document: $I(X;T)$ falls, by
 #   up to half a bit, and $I(T;Y)$ stays. Its end value is lower than without a penalty because the
 #   network fits less, but the curve does not come down.
