@@ -58,7 +58,7 @@ TESTS := $(PYTHON) -m pytest
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: env data reproduce test lint pair nbval lab student report bench clean distclean help \
+.PHONY: env data reproduce test lint pair nbval lab student report bench faults clean distclean help \
         active-environment
 
 help: ## List the targets
@@ -92,7 +92,7 @@ reproduce: $(addprefix $(STAMPS)/,$(CHOSEN)) ## Execute all notebooks; every fig
 	@$(PYTHON) -m ibcore.reproduce index --profile $(PROFILE)
 
 test: env lint ## Run all tests, doctests and the check of the notebooks' outputs
-	@OMP_NUM_THREADS=1 $(TESTS) -n 2 -m "not benchmark" \
+	@OMP_NUM_THREADS=1 $(TESTS) -n 2 -m "not benchmark and not faults" \
 	  --cov=ibcore --cov-report=term:skip-covered --cov-fail-under=95
 	@$(MAKE) --no-print-directory nbval
 
@@ -122,6 +122,9 @@ report: env ## Write indexes and verdicts again, and the book of a profile into 
 
 bench: env ## Time the estimators and the training against other libraries
 	@OMP_NUM_THREADS=1 $(TESTS) -m benchmark -p no:xdist tests/benchmarks
+
+faults: env ## Kill, fill up, damage and fuzz at length; the results must stay the same
+	@OMP_NUM_THREADS=1 HYPOTHESIS_PROFILE=long $(TESTS) -m faults -rP tests
 
 clean: ## Remove runs, stamps, builds and smoke figures; keep environment, data, committed figures
 	@rm -rf $(OUTPUT)/data/runs $(OUTPUT)/figures/smoke $(OUTPUT)/build

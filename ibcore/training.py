@@ -190,8 +190,8 @@ class Callback:
 class Checkpoint:
     """One file that holds a training in progress, replaced atomically at most every few seconds.
 
-    The file starts with the SHA-256 of the rest; a truncated or altered file is removed with a
-    warning and the training starts from the beginning. Only tensors and plain values are read back
+    The file starts with the SHA-256 of its name and the rest; a truncated or altered file, and one
+    of another run, is removed with a warning and the training starts from the beginning. Only tensors and plain values are read back
     (``weights_only``), never code; a file that asks for more counts as altered.
     """
 
@@ -212,7 +212,7 @@ class Checkpoint:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         temporary = self.path.with_name(f"{self.path.name}.{os.getpid()}.tmp")
         try:
-            temporary.write_bytes(hashlib.sha256(payload).digest() + payload)
+            temporary.write_bytes(self._seal(payload) + payload)
             os.replace(temporary, self.path)
         finally:
             temporary.unlink(missing_ok=True)
@@ -223,12 +223,15 @@ class Checkpoint:
         if not self.path.exists():
             return None
         content = self.path.read_bytes()
-        if hashlib.sha256(content[32:]).digest() == content[:32]:
+        if self._seal(content[32:]) == content[:32]:
             with suppress(Exception):  # on other content the unpickler raises almost anything
                 return torch.load(io.BytesIO(content[32:]), weights_only=True)
         warnings.warn(f"checkpoint {self.path.name} is damaged; training starts anew", stacklevel=2)
         self.remove()
         return None
+
+    def _seal(self, payload: bytes) -> bytes:
+        return hashlib.sha256(self.path.name.encode() + payload).digest()
 
     def remove(self) -> None:
         """Delete the file, if there is one."""

@@ -531,7 +531,8 @@ def flip(position):
 
 
 def sealed(payload):
-    return hashlib.sha256(payload).digest() + payload
+    """A payload under the right hash for a checkpoint called "c"."""
+    return hashlib.sha256(b"c" + payload).digest() + payload
 
 
 DAMAGE = {
@@ -570,6 +571,14 @@ def test_an_undamaged_one_is_read_without_a_warning(tmp_path):
     interrupted(path)
     assert Checkpoint(path).load()["epoch"] == 2
     assert path.exists()
+
+
+def test_the_checkpoint_of_another_run_is_not_taken(tmp_path):
+    """Two runs that differ in their seed only could go on from each other's weights."""
+    interrupted(tmp_path / "c")
+    (tmp_path / "c").rename(tmp_path / "d")
+    with pytest.warns(UserWarning, match="checkpoint d is damaged; training starts anew"):
+        assert Checkpoint(tmp_path / "d").load() is None
 
 
 class Malicious:

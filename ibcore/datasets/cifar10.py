@@ -13,7 +13,6 @@ import os
 import re
 import tarfile
 import tempfile
-import zipfile
 import zlib
 from dataclasses import replace
 from pathlib import Path
@@ -162,23 +161,27 @@ def _mark(path):
 def _decoded(path, split, folder):
     """Return the records of a split and whether they went through JPEG; decode only once.
 
-    The zip format checks the CRC of what is read: a damaged file is decoded anew.
+    The zip format checks the CRC of what is read, and the mark of the copy is in it: a damaged file
+    and one under a wrong name are decoded anew.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    kept = folder / f"decoded-{_mark(path)[:16]}.npz"
+    mark = _mark(path)
+    kept = folder / f"decoded-{mark[:16]}.npz"
     with fetch.locked(folder):
         if kept.is_file():
             try:
                 with kept.open("rb") as file, np.load(file) as arrays:
+                    if arrays["mark"] != mark:
+                        raise ValueError("decoded from another copy")
                     return arrays[split], bool(arrays["lossy"])
-            except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+            except Exception as error:  # zipfile and NumPy answer damage with many kinds
                 LOG.warning("%s is damaged (%s): decoding again", kept, error)
         LOG.info("decoding %s", path)
         arrays = _decode(path)
         handle, temporary = tempfile.mkstemp(dir=folder, suffix=".npz")
         try:
             with os.fdopen(handle, "wb") as file:
-                np.savez(file, **arrays)
+                np.savez(file, mark=mark, **arrays)
             os.chmod(temporary, 0o644)
             os.replace(temporary, kept)
         finally:

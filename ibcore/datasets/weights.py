@@ -102,12 +102,17 @@ def _download(file, folder):
 
 
 def _read(path):
-    if path.suffix == ".npz":
-        with np.load(path) as arrays:
-            return {name: arrays[name] for name in arrays.files}
+    """Return the arrays of a file by name; objects and code in it are refused, not executed."""
     import torch
 
-    return {name: value.numpy() for name, value in torch.load(path, weights_only=True).items()}
+    try:
+        if path.suffix == ".npz":
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+                return {name: arrays[name] for name in arrays.files}
+        return {name: value.numpy() for name, value in torch.load(path, weights_only=True).items()}
+    except Exception as error:  # damaged files are answered with many kinds of exception
+        reason = str(error).partition("\n")[0]
+        raise ValueError(f"{path}: not a whole file of weights ({reason})") from error
 
 
 def _places(root):

@@ -71,17 +71,18 @@ def read_tracks(path):
     Raises
     ------
     ValueError
-        The columns (set, subset) or (track, genre_top) are missing, or no track is in the subset.
+        The columns (set, subset) or (track, genre_top) are missing, a row is damaged, or no track
+        is in the subset.
     """
     with open(path, newline="", encoding="utf-8") as file:
         rows = csv.reader(file)
-        columns = list(zip(next(rows, ()), next(rows, ()), strict=False))
-        next(rows, None)
         try:
+            columns = list(zip(next(rows, ()), next(rows, ()), strict=False))
+            next(rows, None)
             subset, genre = columns.index(("set", "subset")), columns.index(("track", "genre_top"))
-        except ValueError as error:
+            tracks = {int(row[0]): row[genre] for row in rows if row[subset] == "small"}
+        except (ValueError, IndexError, csv.Error) as error:
             raise ValueError(f"{path}: not the tracks.csv of FMA ({error})") from error
-        tracks = {int(row[0]): row[genre] for row in rows if row[subset] == "small"}
     if not tracks:
         raise ValueError(f"{path}: no track is in the subset 'small'")
     return tracks

@@ -10,6 +10,7 @@ import io
 import os
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -293,8 +294,8 @@ def cache_path(folder: Path, mel: Mel, content: Sequence) -> Path:
 def cached(path: Path, make: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
     """Arrays from a file, made and stored if it is not there or damaged.
 
-    The file begins with the SHA-256 of the rest and appears in one step. One process makes the
-    arrays while others wait.
+    The file begins with the SHA-256 of its name and the rest, and appears in one step. One process
+    makes the arrays while others wait.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_suffix(".lock")):
@@ -310,11 +311,15 @@ def _stored(path):
         content = path.read_bytes()
     except FileNotFoundError:
         return None
-    if hashlib.sha256(content[32:]).digest() != content[:32]:
-        LOG.warning("%s is damaged and made anew", path)
-        return None
-    with np.load(io.BytesIO(content[32:])) as arrays:
-        return dict(arrays)
+    if _seal(path, content[32:]) == content[:32]:
+        with suppress(ValueError), np.load(io.BytesIO(content[32:]), allow_pickle=False) as arrays:
+            return dict(arrays)
+    LOG.warning("%s is damaged and made anew", path)
+    return None
+
+
+def _seal(path, content):
+    return hashlib.sha256(path.name.encode() + content).digest()
 
 
 def _store(path, arrays):
@@ -324,7 +329,7 @@ def _store(path, arrays):
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(hashlib.sha256(content).digest() + content)
+            file.write(_seal(path, content) + content)
         os.replace(name, path)
     except BaseException:
         Path(name).unlink(missing_ok=True)
