@@ -106,8 +106,14 @@ def table_to_csv(table: pd.DataFrame) -> str:
 
 
 def read_csv(path: Path) -> pd.DataFrame:
-    """A table as ``table_to_csv`` wrote it; only an empty field counts as missing."""
-    return pd.read_csv(path, keep_default_na=False, na_values=[""])
+    """A table as ``table_to_csv`` wrote it; only an empty field counts as missing.
+
+    Raises ValueError naming the file if it is no table.
+    """
+    try:
+        return pd.read_csv(path, keep_default_na=False, na_values=[""])
+    except ValueError as error:  # pandas' own errors are ValueErrors
+        raise ValueError(f"{path}: not a readable table ({error})") from error
 
 
 def with_palette(png: bytes) -> bytes:
@@ -360,6 +366,12 @@ def load_table(profile: str, notebook: str, name: str) -> pd.DataFrame:
 
 
 def read_manifest(profile: str, notebook: str) -> dict | None:
-    """The captions and runs that a notebook has noted beside its outputs, or None."""
+    """The captions and runs that a notebook has noted beside its outputs, or None.
+
+    Raises ValueError naming the file if it is damaged.
+    """
     path = figures_folder(profile, notebook) / "manifest.json"
-    return json.loads(path.read_text()) if path.exists() else None
+    try:
+        return json.loads(path.read_text()) if path.exists() else None
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged ({error}); execute {notebook} again") from error

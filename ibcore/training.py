@@ -191,8 +191,9 @@ class Checkpoint:
     """One file that holds a training in progress, replaced atomically at most every few seconds.
 
     The file starts with the SHA-256 of its name and the rest; a truncated or altered file, and one
-    of another run, is removed with a warning and the training starts from the beginning. Only tensors and plain values are read back
-    (``weights_only``), never code; a file that asks for more counts as altered.
+    of another run, is removed with a warning and the training starts from the beginning. Only
+    tensors and plain values are read back (``weights_only``), never code; a file that asks for more
+    counts as altered.
     """
 
     def __init__(self, path: Path, *, every_seconds: float = 30.0):

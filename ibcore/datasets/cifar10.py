@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ibcore.datasets import fetch
+from ibcore.datasets import fetch, idx
 from ibcore.datasets.mnist import resize_bilinear
 from ibcore.datasets.registry import LOG, DataUnavailable, load, register
 
@@ -91,6 +91,7 @@ def _members(path):
         with tarfile.open(path) as archive:
             for member in archive:
                 if member.isfile():
+                    idx.refuse_huge(member, path)
                     yield member.name, archive.extractfile(member).read()
     except _DAMAGE as error:
         raise ValueError(f"{path}: truncated or damaged archive ({error})") from error
@@ -113,7 +114,7 @@ def _pixels(content, name):
             if picture.size == (SIDE, SIDE):
                 return np.asarray(picture.convert("RGB")).transpose(2, 0, 1)
             reason = f"{picture.size[0]}x{picture.size[1]} pixels, not {SIDE}x{SIDE}"
-    except OSError as error:
+    except Exception as error:  # Pillow answers damaged files with many kinds
         reason = str(error)
     raise ValueError(f"{name}: no picture of CIFAR-10 ({reason})")
 

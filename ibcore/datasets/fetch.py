@@ -12,13 +12,14 @@ import json
 import logging
 import os
 import shutil
+import stat
 import subprocess
 import tempfile
 import time
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from filelock import FileLock
 
@@ -319,6 +320,15 @@ def _continue(address, part):
                 bar.update(len(chunk))
 
 
+def _refuse_strangers(archive):
+    """Raise ValueError if something in a zip archive leads out of it or is no file or folder."""
+    for member in archive.infolist():
+        place, kind = PurePosixPath(member.filename), stat.S_IFMT(member.external_attr >> 16)
+        outside = place.is_absolute() or ".." in place.parts
+        if outside or kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+            raise ValueError(f"the archive holds {member.filename!r}, which is not unpacked")
+
+
 def _unpack(part, folder, name, sha1):
     """Check an archive, unpack it beside `folder`/`name`, move that into place, drop the rest."""
     with open(part, "rb") as file:
@@ -329,6 +339,7 @@ def _unpack(part, folder, name, sha1):
     temporary = Path(tempfile.mkdtemp(prefix=_TEMPORARY, dir=folder.resolve()))
     try:
         with zipfile.ZipFile(part) as archive:
+            _refuse_strangers(archive)
             archive.extractall(temporary)
         _record(folder, temporary, {name: "official"})
         os.replace(temporary / name, folder / name)

@@ -43,6 +43,12 @@ def read_content(path):
     return b"".join(parts)
 
 
+def refuse_huge(member, path):
+    """Raise ValueError for a file in a tar archive that says it holds more than `MOST_BYTES`."""
+    if member.size > MOST_BYTES:
+        raise ValueError(f"{path}: {member.name} claims {member.size} bytes")
+
+
 def parse_idx(content, path):
     """Return the array in the bytes of an idx1 or idx3 file of unsigned bytes.
 

@@ -19,7 +19,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from PIL import Image
 
-from ibcore.datasets import fetch
+from ibcore.datasets import fetch, idx
 from ibcore.datasets.registry import LOG, DataUnavailable, register
 
 SIDE = 224
@@ -82,6 +82,7 @@ def _files(path):
             with tarfile.open(path) as archive:
                 for member in archive:
                     if member.isfile() and _PICTURE.fullmatch(member.name):
+                        idx.refuse_huge(member, path)
                         found[member.name] = archive.extractfile(member).read()
         except _DAMAGE as error:
             raise ValueError(f"{path}: truncated or damaged archive ({error})") from error
@@ -98,7 +99,7 @@ def _pixels(content, name):
     try:
         with Image.open(io.BytesIO(content)) as picture:
             return _squeezed(picture)
-    except OSError as error:
+    except Exception as error:  # Pillow answers damaged files with many kinds
         raise ValueError(f"{name}: no picture ({error})") from error
 
 

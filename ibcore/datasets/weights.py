@@ -108,7 +108,7 @@ def _read(path):
     try:
         if path.suffix == ".npz":
             with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-                return {name: arrays[name] for name in arrays.files}
+                return {name: arrays[f"{name}.npy"] for name in arrays.files}
         return {name: value.numpy() for name, value in torch.load(path, weights_only=True).items()}
     except Exception as error:  # damaged files are answered with many kinds of exception
         reason = str(error).partition("\n")[0]

@@ -23,12 +23,25 @@ Config = TypeVar("Config")
 def read(profile: str) -> dict[str, dict]:
     """All sections of a profile.
 
-    Raises ValueError for an unknown profile, listing the known ones.
+    Raises ValueError for an unknown profile, listing the known ones, and for a file that is no YAML
+    or holds something else than sections.
     """
     if profile not in NAMES:
         raise ValueError(f"unknown profile {profile!r}; known profiles: {', '.join(NAMES)}")
     text = resources.files(__name__).joinpath(f"{profile}.yaml").read_text()
-    return yaml.safe_load(text)
+    try:
+        sections = yaml.safe_load(text)
+    except Exception as error:  # PyYAML answers odd values with many kinds of exception
+        raise ValueError(f"{profile}.yaml: not a profile ({error})") from error
+    _check_mapping(sections, f"{profile}.yaml")
+    for name, values in sections.items():
+        _check_mapping(values, f"{profile}.yaml, {name}")
+    return sections
+
+
+def _check_mapping(value: Any, place: str) -> None:
+    if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
+        raise ValueError(f"{place}: must hold a mapping with names as keys, got {value!r:.60}")
 
 
 def section(profile: str, notebook: str) -> dict[str, Any]:
@@ -75,7 +88,8 @@ def configs(profile: str, notebook: str, kind: type[Config]) -> dict[str, Config
     ------
     ValueError
         For an unknown profile or notebook, a section without runs, or a field that ``kind`` does
-        not have (naming the run, the field and the known fields) or needs but does not get.
+        not have (naming the run, the field and the known fields), needs but does not get, or gets
+        with a value of another kind.
     """
     values = section(profile, notebook)
     if not values.get("runs"):
@@ -87,7 +101,10 @@ def configs(profile: str, notebook: str, kind: type[Config]) -> dict[str, Config
         if field.default is field.default_factory is dataclasses.MISSING
     ]
     made = {}
+    _check_mapping(values["runs"], f"{profile}.yaml, {notebook}, runs")
+    _check_mapping(values.get("common", {}), f"{profile}.yaml, {notebook}, common")
     for name, change in values["runs"].items():
+        _check_mapping(change or {}, f"{profile}.yaml, {notebook}, run {name!r}")
         fields = _merged(values.get("common", {}), change or {})
         unknown = sorted(set(fields) - set(known))
         if unknown:
@@ -100,5 +117,8 @@ def configs(profile: str, notebook: str, kind: type[Config]) -> dict[str, Config
             raise ValueError(
                 f"{profile}.yaml, {notebook}, run {name!r}: missing fields {', '.join(missing)}"
             )
-        made[name] = kind(**{key: _frozen(value) for key, value in fields.items()})
+        try:
+            made[name] = kind(**{key: _frozen(value) for key, value in fields.items()})
+        except TypeError as error:
+            raise ValueError(f"{profile}.yaml, {notebook}, run {name!r}: {error}") from error
     return made

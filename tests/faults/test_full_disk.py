@@ -230,7 +230,8 @@ config = information_plane.Config(
     model_options={"n_inputs": 12, "hidden": (4, 3)}, epochs=9, batch_size=32, replicas=2,
     schedule="every", estimators=({"estimator": "binning", "bin_width": 0.5},), learning_rate=0.01,
 )
-configs = {str(rate): dataclasses.replace(config, learning_rate=rate) for rate in (0.01, 0.02, 0.03)}
+rates = (0.01, 0.02, 0.03)
+configs = {str(rate): dataclasses.replace(config, learning_rate=rate) for rate in rates}
 (folder / "filling").write_bytes(bytes(40_000))
 try:
     sweep.run(information_plane, configs)

@@ -2,19 +2,20 @@
 
 import csv
 import io
+import os
+import pickle
 import tarfile
-import zipfile
 
 import numpy as np
 import pytest
 import soundfile
 import torch
-from fuzzing import LONG, examples, mutations
-from hypothesis import example, given
+from fuzzing import examples, mutations
+from hypothesis import given
 from PIL import Image
 from scipy.io import savemat
 
-from ibcore.datasets import cifar10, pictures, pokemon, read_idx, szt, weights
+from ibcore.datasets import cifar10, idx, pictures, pokemon, read_idx, szt, weights
 from ibcore.datasets.audio import fma, gtzan
 from ibcore.datasets.audio.spectrograms import Mel, read_picture, read_sound
 
@@ -57,7 +58,7 @@ def sound(kind):
 
 
 def sightings(path):
-    return [pokemon.read_sightings(path, name)[0].to_numpy() for name in pokemon.TITLES][0]
+    return [pokemon.read_sightings(path, name)[0].to_numpy() for name in pokemon.TITLES][-1]
 
 
 def cifar(path):
@@ -66,10 +67,8 @@ def cifar(path):
 
 
 def caltech(path):
-    files = pictures._files(path)
-    return np.array(
-        [pictures._pixels(content, f"{path}, {name}") for name, content in files.items()]
-    )
+    files = pictures._files(path).items()
+    return np.array([pictures._pixels(content, f"{path}, {name}") for name, content in files])
 
 
 SIGHTINGS = [["pokemonId", "longitude", "latitude", "temperature", "pressure", pokemon.STAMP]] + [
@@ -136,6 +135,90 @@ def test_valid_files_are_read(tmp_path, name):
     assert len(read(path)) > 0
 
 
+class Malicious:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path),)
+
+
+def objects(thing):
+    """Files that execute `thing` where they are trusted."""
+    array = np.array([thing], dtype=object)
+    return {
+        "pickle": pickle.dumps(thing),
+        "old pickle": pickle.dumps(thing, protocol=0),
+        "npy": written(np.save, array),
+        "npz": written(np.savez, mel=array, label=array, genre=array, weight=array),
+        "torch": written(lambda file: torch.save({"weight": thing}, file)),
+        "old torch": written(
+            lambda file: torch.save(thing, file, _use_new_zipfile_serialization=False)
+        ),
+    }
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_no_reader_executes_what_is_in_a_file(tmp_path, name):
+    path = tmp_path / name
+    for content in objects(Malicious(tmp_path / "executed")).values():
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=name):
+            FILES[name][1](path)
+        assert not (tmp_path / "executed").exists()
+    pickle.loads(objects(Malicious(tmp_path / "executed"))["pickle"])
+    assert (tmp_path / "executed").exists()
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if ".tar" in name])
+def test_archives_are_never_unpacked_into_folders(tmp_path, name):
+    """Links and devices are passed over; pictures with roads out of the folder are only read."""
+    (tmp_path / "secret.png").write_bytes(picture("PNG"))
+    strangers = [tarfile.TarInfo(f"train/cat/{number}.png") for number in range(5)]
+    kinds = (tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE, tarfile.DIRTYPE)
+    for member, kind in zip(strangers, kinds, strict=True):
+        member.type, member.linkname = kind, str(tmp_path / "secret.png")
+
+    def pack(file):
+        with tarfile.open(fileobj=file, mode="w") as packed:
+            for member in strangers:
+                packed.addfile(member)
+            for place in ("../train/cat/out.png", f"{tmp_path}/train/cat/out.png"):
+                content = picture("PNG")
+                member = tarfile.TarInfo(place)
+                member.size = len(content)
+                packed.addfile(member, io.BytesIO(content))
+
+    path = tmp_path / "inside" / name
+    path.parent.mkdir()
+    path.write_bytes(written(pack))
+    if name.startswith("cifar10"):
+        with pytest.raises(ValueError, match=r"holds {'train': 2, 'test': 0} images"):
+            cifar10._decode(path)
+    else:
+        assert len(pictures._files(path)) == 2
+    found = sorted(found.name for found in tmp_path.rglob("*"))
+    assert found == sorted(["inside", name, "secret.png"])
+
+
+@pytest.mark.parametrize("name", ["cifar10.tar", "caltech101.tar"])
+def test_a_member_that_claims_to_be_huge(tmp_path, monkeypatch, name):
+    monkeypatch.setattr(idx, "MOST_BYTES", 1000)
+    path = tmp_path / name
+    path.write_bytes(FILES[name][0])
+    with pytest.raises(ValueError, match=rf"{name}: .* claims \d+ bytes"):
+        FILES[name][1](path)
+
+
+@pytest.mark.parametrize("name", ["clip.png", "cifar10.tar", "caltech101.tar"])
+def test_a_picture_that_claims_to_be_huge(tmp_path, monkeypatch, name):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    path = tmp_path / name
+    path.write_bytes(FILES[name][0])
+    with pytest.raises(ValueError, match=rf"{name}.*decompression bomb"):
+        FILES[name][1](path)
+
+
 @pytest.mark.parametrize("name", FILES)
 @examples(8)
 @given(damage=mutations())
@@ -147,7 +230,7 @@ def test_damaged_files(tmp_path, name, damage):
     try:
         found = read(path)
     except ValueError as error:
-        assert name in str(error)
+        assert name in str(error)  # noqa: PT017
     else:
         assert np.isfinite(found).all()
     assert path.read_bytes() == damaged

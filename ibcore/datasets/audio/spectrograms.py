@@ -189,7 +189,7 @@ def read_picture(path, mel):
         with Image.open(path) as picture:
             size = (mel.columns, mel.bands)
             grey = picture.convert("L").resize(size, Image.Resampling.BOX)
-    except OSError as error:
+    except Exception as error:  # Pillow answers damaged files with many kinds
         raise ValueError(f"{path}: cannot be read as a picture ({error})") from error
     return np.asarray(grey)[::-1].copy()
 
