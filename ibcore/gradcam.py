@@ -9,6 +9,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from ibcore.estimators._validation import to_tensor
+
 
 @contextmanager
 def modules_evaluating(model: nn.Module) -> Iterator[None]:
@@ -130,7 +132,8 @@ def class_activations(
     ValueError
         For a layer that the model does not have (its layers are listed), that was not used, that
         does not give maps or has no influence on the logits; no layers or images; outputs that are
-        no logits; targets that are not n class numbers.
+        no logits; targets that are not n class numbers; maps that hold NaN or infinity, because
+        the images or the weights do.
 
     Notes
     -----
@@ -173,10 +176,14 @@ def class_activations(
     finally:
         for handle in handles:
             handle.remove()
-    return {
+    maps = {
         layer: torch.einsum("nc,nchw->nhw", gradients[layer].mean((2, 3)), outputs[layer].detach())
         for layer in layers
     }
+    broken = [layer for layer, one in maps.items() if not one.isfinite().all()]
+    if broken:
+        raise ValueError(f"maps that are not finite (images, weights?): {', '.join(broken)}")
+    return maps
 
 
 def _targets(targets, logits, n):
@@ -226,10 +233,11 @@ def scaled(maps: torch.Tensor, *, relu: bool = True) -> torch.Tensor:
 
 
 def _size(size):
-    height, width = size if isinstance(size, Sequence) else (size, size)
-    if not (isinstance(height, int) and isinstance(width, int) and min(height, width) >= 1):
+    pair = tuple(size) if isinstance(size, Sequence) else (size, size)
+    whole = [isinstance(side, int) and not isinstance(side, bool) and side >= 1 for side in pair]
+    if len(pair) != 2 or not all(whole):
         raise ValueError(f"size must be one or two positive integers, got {size!r}")
-    return height, width
+    return pair
 
 
 def degenerate(maps):
@@ -254,6 +262,7 @@ def degenerate(maps):
     >>> degenerate(np.array([[[0.0, 0.0]], [[0.0, 1.0]]])).tolist()
     [True, False]
     """
+    maps = maps if isinstance(maps, torch.Tensor) else np.asarray(maps)
     if len(maps.shape) != 3 or 0 in maps.shape:
         raise ValueError(f"maps must have shape (n, h, w), got {tuple(maps.shape)}")
     flat = maps.reshape(len(maps), -1)
@@ -374,7 +383,7 @@ def quantise(
             raise ValueError(f"{name} must be {' or '.join(map(repr, known))}, got {value!r}")
     if isinstance(levels, bool) or not isinstance(levels, int) or not 2 <= levels <= 256:
         raise ValueError(f"levels must be an integer between 2 and 256, got {levels!r}")
-    given = maps.detach() if isinstance(maps, torch.Tensor) else torch.tensor(np.asarray(maps))
+    given = to_tensor(maps, "maps")
     if given.dim() != 3 or given.numel() == 0 or not given.is_floating_point():
         raise ValueError(
             f"maps must be floating numbers (n, h, w), got {given.dtype} {tuple(given.shape)}"

@@ -496,3 +496,10 @@ def test_modes_come_back_after_an_error():
     with pytest.raises(RuntimeError), gradcam.modules_evaluating(model):
         model(torch.zeros(1, 4, 8, 8))
     assert [m.training for m in (model, model.norm, model.conv1)] == [True, False, True]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_maps_that_are_not_finite_are_refused(value):
+    model = nn.Sequential(nn.Conv2d(1, 1, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    with pytest.raises(ValueError, match=r"maps that are not finite \(images, weights\?\): 0, 1"):
+        grad_cam(model, torch.full((1, 1, 2, 2), value), ["0", "1"])

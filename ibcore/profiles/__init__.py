@@ -28,9 +28,8 @@ def read(profile: str) -> dict[str, dict]:
     """
     if profile not in NAMES:
         raise ValueError(f"unknown profile {profile!r}; known profiles: {', '.join(NAMES)}")
-    text = resources.files(__name__).joinpath(f"{profile}.yaml").read_text()
     try:
-        sections = yaml.safe_load(text)
+        sections = yaml.safe_load(resources.files(__name__).joinpath(f"{profile}.yaml").read_text())
     except Exception as error:  # PyYAML answers odd values with many kinds of exception
         raise ValueError(f"{profile}.yaml: not a profile ({error})") from error
     _check_mapping(sections, f"{profile}.yaml")
