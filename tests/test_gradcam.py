@@ -501,5 +501,5 @@ def test_modes_come_back_after_an_error():
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_maps_that_are_not_finite_are_refused(value):
     model = nn.Sequential(nn.Conv2d(1, 1, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
-    with pytest.raises(ValueError, match=r"maps that are not finite \(images, weights\?\): 0, 1"):
+    with pytest.raises(ValueError, match=r"maps that are not finite \(images, weights\?\): 0"):
         grad_cam(model, torch.full((1, 1, 2, 2), value), ["0", "1"])

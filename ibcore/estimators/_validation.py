@@ -151,4 +151,7 @@ def with_noise(rows, noise_scale, rng):
     if rng is None:
         raise ValueError(f"noise_scale={noise_scale} needs an explicit rng (a seed or Generator)")
     noise = np.random.default_rng(rng).standard_normal(tuple(rows.shape))
-    return rows + noise_scale * torch.from_numpy(noise).to(rows.device)
+    noisy = rows + noise_scale * torch.from_numpy(noise).to(rows.device)
+    if not largest(noisy) <= LARGEST_FOR_SQUARES:
+        raise ValueError(f"noise_scale={noise_scale} makes squared distances overflow")
+    return noisy

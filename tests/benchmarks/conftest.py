@@ -1,21 +1,43 @@
-"""The `record_ratio` fixture and the table it fills.
+"""The `record_ratio` and `record_growth` fixtures and the tables they fill.
 
-A benchmark calls ``record_ratio(name, ours_s, peer_s, note)`` with two times in seconds. The rows
-are printed as one table at the end of the run and, if the environment variable IBCORE_BENCH_OUT
-names a file, written to it as Markdown. Times are shown and never asserted.
+A benchmark calls ``record_ratio(name, ours_s, peer_s, note)`` with two times in seconds, or
+``record_growth(name, variable, sizes, exponent, seconds, mib)``. The rows are printed as two tables
+at the end of the run and, if the environment variable IBCORE_BENCH_OUT names a file, written to it
+as a page of the book. Times are shown and never asserted.
 """
 
 import os
+import re
 from pathlib import Path
 
 import pytest
+import torch
 
-_HEADER = ("benchmark", "ours [ms]", "peer [ms]", "peer / ours", "note")
+_RATIOS = ("benchmark", "ours [ms]", "peer [ms]", "peer / ours", "note")
+_GROWTH = ("benchmark", "sizes", "time grows as", "largest [ms]", "memory, largest [MiB]")
 _rows = pytest.StashKey()
+
+_PAGE = """\
+# Speed, growth, memory
+
+Written by `make bench` on one thread of {device}. Times depend on the machine and on what else it
+does; compare the ratios.
+
+## Beside other libraries
+
+Both computed the same numbers in this run, and the test that timed them compared the results.
+
+{ratios}
+## Growth
+
+Exponents are fitted to the shortest times at four sizes, on logarithmic scales. Memory is the rise
+of the peak of a fresh process during the call, without the input.
+
+{growth}"""
 
 
 def pytest_configure(config):
-    config.stash[_rows] = []
+    config.stash[_rows] = {_RATIOS: [], _GROWTH: []}
 
 
 @pytest.fixture
@@ -24,15 +46,32 @@ def record_ratio(request):
 
     def record(name, ours_s, peer_s, note=""):
         row = (name, f"{1e3 * ours_s:.3g}", f"{1e3 * peer_s:.3g}", f"{peer_s / ours_s:.1f}", note)
-        request.config.stash[_rows].append(row)
+        request.config.stash[_rows][_RATIOS].append(row)
 
     return record
 
 
-def markdown(rows):
+@pytest.fixture
+def record_growth(request):
+    """Return a function that adds one row to the table of exponents."""
+
+    def record(name, variable, sizes, exponent, seconds, mib):
+        row = (
+            name,
+            f"{variable} = {sizes[0]:,} to {sizes[-1]:,}",
+            f"{variable}^{exponent:.2f}",
+            f"{1e3 * seconds:.3g}",
+            f"{mib:.0f}",
+        )
+        request.config.stash[_rows][_GROWTH].append(row)
+
+    return record
+
+
+def markdown(header, rows):
     """Return the rows as a Markdown table with aligned columns."""
-    table = [_HEADER, *rows]
-    widths = [max(len(row[column]) for row in table) for column in range(len(_HEADER))]
+    table = [header, *sorted(rows)]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     lines = [
         "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |"
         for row in table
@@ -42,9 +81,19 @@ def markdown(rows):
 
 
 def pytest_terminal_summary(terminalreporter, config):
-    rows = sorted(config.stash[_rows])
-    if rows:
-        terminalreporter.section("benchmarks")
-        terminalreporter.write(markdown(rows))
-        if os.environ.get("IBCORE_BENCH_OUT"):
-            Path(os.environ["IBCORE_BENCH_OUT"]).write_text(markdown(rows), encoding="utf-8")
+    if not any(config.stash[_rows].values()):
+        return
+    tables = [markdown(header, rows) for header, rows in config.stash[_rows].items()]
+    terminalreporter.section("benchmarks")
+    terminalreporter.write("\n".join(tables))
+    if os.environ.get("IBCORE_BENCH_OUT"):
+        page = _PAGE.format(device=_processor(), ratios=tables[0], growth=tables[1])
+        Path(os.environ["IBCORE_BENCH_OUT"]).write_text(page, encoding="utf-8")
+
+
+def _processor():
+    """The processor's name, as far as the system tells it."""
+    facts = Path("/proc/cpuinfo")
+    text = facts.read_text(encoding="utf-8") if facts.exists() else ""
+    named = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
+    return named[1] if named else f"a processor with {torch.backends.cpu.get_cpu_capability()}"

@@ -196,6 +196,11 @@ def test_noise_of_stated_size():
     np.testing.assert_array_equal(T, np.repeat([0.0, 1.0], 500))
 
 
+def test_noise_that_is_too_loud():
+    with pytest.raises(ValueError, match=r"noise_scale=1e\+300 makes squared distances overflow"):
+        nearest_neighbour_entropy([0.0, 1.0, 2.0], noise_scale=1e300, rng=0)
+
+
 def test_noise_differs_between_the_two_variables():
     T = np.zeros(800)
     assert ksg_information(T, T, noise_scale=1.0, rng=0) == pytest.approx(0.0, abs=0.1)
