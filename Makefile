@@ -120,8 +120,8 @@ report: env ## Write indexes and verdicts again, and the book of a profile into 
 	@$(PYTHON) -m ibcore.pages
 	@$(PYTHON) -m ibcore.book --profile $(PROFILE)
 
-bench: env ## Time the estimators and the training against other libraries
-	@OMP_NUM_THREADS=1 $(TESTS) -m benchmark -p no:xdist tests/benchmarks
+bench: env ## Time against other libraries, growth and memory; writes book/benchmarks.md
+	@OMP_NUM_THREADS=1 IBCORE_BENCH_OUT=$${IBCORE_BENCH_OUT-book/benchmarks.md} $(TESTS) -m benchmark -p no:xdist tests/benchmarks
 
 faults: env ## Kill, fill up, damage and fuzz at length; the results must stay the same
 	@OMP_NUM_THREADS=1 HYPOTHESIS_PROFILE=long $(TESTS) -m faults -rP tests
