@@ -36,7 +36,7 @@ class Reproducing(Copy):
             IBCORE_JOBS=str(jobs),
         )
         try:
-            _, errors = process.communicate(timeout=dies_after or 600)
+            _, errors = process.communicate(timeout=dies_after or 1800)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.communicate(timeout=60)

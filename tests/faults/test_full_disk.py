@@ -171,7 +171,7 @@ def test_full_at_every_moment(tmp_path, monkeypatch, name, older):
     decoded = {"train": np.arange(2000), "lossy": True}
     monkeypatch.setattr(cifar10, "_decode", lambda path: decoded)
     monkeypatch.setattr(fetch, "_failed", {})
-    full, moment = True, 0
+    full, moment, found = True, 0, []
     while full:
         folder = tmp_path / str(moment)
         folder.mkdir()
@@ -193,10 +193,11 @@ def test_full_at_every_moment(tmp_path, monkeypatch, name, older):
         if full:
             assert load(folder) in (before, None), moment
         save(folder, 2)
-        expected = load(folder)
-        assert expected not in (before, None), moment
+        found.append(load(folder))
+        assert found[-1] not in (before, None), moment
         moment += 1
     assert moment > 3
+    assert all(one == found[-1] for one in found)
 
 
 def test_weights(tmp_path, monkeypatch):
