@@ -7,7 +7,14 @@ import numpy as np
 import torch
 
 from ._pairwise import squared_distances
-from ._validation import as_classes, as_rows_for_distances, positive, to_tensor
+from ._validation import (
+    LARGEST_FOR_SQUARES,
+    as_classes,
+    as_rows_for_distances,
+    largest,
+    positive,
+    to_tensor,
+)
 
 _SMALLEST_EXPONENT = -80.0
 _ASYMMETRY = 1e-6
@@ -280,7 +287,8 @@ def renyi_information_per_filter(T, Y, *, kernel_width, alpha=1.01):
     Raises
     ------
     ValueError
-        As `renyi_information`, and for activations without an axis of filters.
+        As `renyi_information`, for activations without an axis of filters, and for values beyond
+        1e150 widths.
 
     Notes
     -----
@@ -303,6 +311,9 @@ def renyi_information_per_filter(T, Y, *, kernel_width, alpha=1.01):
     alpha = positive(alpha, "alpha")
     kernel_width = positive(kernel_width, "kernel_width")
     rows = as_rows_for_distances(T, convert=False)
+    reach = largest(rows)
+    if reach / kernel_width > LARGEST_FOR_SQUARES:
+        raise ValueError(f"kernel_width={kernel_width} is too small for values up to {reach:g}")
     shape = tuple(T.shape) if hasattr(T, "shape") else np.shape(T)
     if len(shape) < 2:
         raise ValueError(f"T must have shape (n_samples, n_filters, ...), got {shape}")
@@ -420,7 +431,11 @@ def _check_gram_matrices(A, B):
     a, b = (_check_gram_matrix(matrix, name) for matrix, name in ((A, "A"), (B, "B")))
     if len(a) != len(b):
         raise ValueError(f"A has {len(a)} samples and B has {len(b)}")
-    return a, b.to(a.device)
+    b = b.to(a.device)
+    joint = (a.diagonal() * b.diagonal()).sum().item()
+    if not joint > 0:
+        raise ValueError(f"A and B must have a joint matrix of positive trace, got {joint:g}")
+    return a, b
 
 
 def _check_gram_matrix(matrix, name):
@@ -436,7 +451,7 @@ def _check_gram_matrix(matrix, name):
         raise ValueError(
             f"{name} must be symmetric, entries differ by {gap:g} of its mean diagonal"
         )
-    return matrix
+    return matrix / 2.0 ** math.floor(math.log2(trace))  # exact, so that products do not underflow
 
 
 def _entropy_of_blocks(blocks, alpha):

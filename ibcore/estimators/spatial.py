@@ -374,13 +374,15 @@ def shuffled_pixels(maps, *, rng):
     """
     if rng is None:
         raise ValueError("shuffled_pixels needs an explicit rng (a seed or Generator), got None")
+    maps = maps if isinstance(maps, torch.Tensor) else np.asarray(maps)
     if len(maps.shape) != 3:
         raise ValueError(f"maps must have shape (n, h, w), got {tuple(maps.shape)}")
     n, h, w = maps.shape
     order = np.random.default_rng(rng).permuted(np.tile(np.arange(h * w), (n, 1)), axis=1)
     flat = maps.reshape(n, h * w)
     if isinstance(maps, torch.Tensor):
-        return flat.gather(1, torch.from_numpy(order).to(maps.device)).reshape(n, h, w)
+        order, own = (torch.from_numpy(i).to(maps.device) for i in (order, np.arange(n)[:, None]))
+        return flat[own, order].reshape(n, h, w)
     return np.take_along_axis(flat, order, axis=1).reshape(n, h, w)
 
 

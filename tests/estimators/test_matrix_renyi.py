@@ -166,6 +166,20 @@ def test_information_with_itself_is_less_than_the_entropy():
     assert 0 < renyi_mutual_information(A, A) < renyi_entropy(Z, kernel_width=1.0)
 
 
+def test_matrices_that_never_meet():
+    A, B = np.diag([1.0, 0.0]), np.diag([0.0, 1.0])
+    with pytest.raises(ValueError, match="A and B must have a joint matrix of positive trace"):
+        renyi_joint_entropy(A, B)
+
+
+def test_tiny_scales_and_widths():
+    A = np.ones((3, 3))
+    assert renyi_mutual_information(1e-200 * A, 1e-200 * A) == renyi_mutual_information(A, A)
+    words = r"kernel_width=1e-200 is too small for values up to 1$"
+    with pytest.raises(ValueError, match=words):
+        renyi_information_per_filter(np.eye(3), [0, 0, 1], kernel_width=1e-200)
+
+
 def test_scale_of_gram_matrices_does_not_matter():
     A = gram_matrix(np.arange(5.0), kernel_width=1.0)
     B = gram_matrix(np.arange(5.0)[::-1] ** 2, kernel_width=1.0)

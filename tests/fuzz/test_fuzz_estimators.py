@@ -64,17 +64,17 @@ def matrices(draw):
     """Gram matrices, and matrices that are none."""
     rows = draw(arrays("f8", (sizes(draw), 2), elements=st.floats(-3, 3)))
     if draw(mostly(st.just(True), st.just(False))):
-        scale = draw(st.sampled_from([1e-100, 1.0, 1e100]))
+        scale = draw(st.sampled_from([1e-200, 1.0, 1e100]))
         return scale * np.exp(-((rows[:, None] - rows) ** 2).sum(2))
     return draw(arrays("f8", array_shapes(max_dims=3, max_side=4)))
 
 
 @st.composite
-def maps(draw, dims=3, kinds=("u1", "u2", "u4")):
+def maps(draw, dims=3):
     shape = draw(st.shared(st.tuples(*[st.integers(1, 5)] * 2), key="map"))
     shape = draw(mostly(st.just(shape), st.tuples(st.integers(0, 2), st.integers(0, 2))))
     front = (sizes(draw), 2)[: dims - 2]
-    kind = draw(mostly(st.sampled_from(kinds), st.sampled_from(["i8", "f8"])))
+    kind = draw(mostly(st.sampled_from(["u1", "u2", "u4"]), st.sampled_from(["i8", "f8"])))
     least = st.integers(0, 3) | st.integers(0, 300 if kind != "u1" else 255)
     if kind == "f8":
         least = st.floats(0, 1)
@@ -113,7 +113,7 @@ FUNCTIONS = {
     ),
     "renyi_joint_entropy": ((matrices(), matrices()), {"alpha": order}),
     "renyi_mutual_information": ((matrices(), matrices()), {"alpha": order}),
-    "shuffled_pixels": ((maps(kinds=["u1"]),), {"rng": st.none() | seed}),
+    "shuffled_pixels": ((maps(),), {"rng": st.none() | seed}),
     "spatial_disorder_entropy": ((maps(),), {"radius": mostly(st.integers(1, 3))}),
     "spatial_information": (
         (maps(), maps()),
@@ -165,7 +165,7 @@ def test_a_finite_number_or_a_named_fault(name, data):
         np.testing.assert_allclose(again, found, rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", sorted(set(FUNCTIONS) - {"shuffled_pixels"}))
+@pytest.mark.parametrize("name", FUNCTIONS)
 @pytest.mark.parametrize("thing", [None, "text", [], [[1], [1, 2]], {}, object(), 3, 1j])
 def test_what_is_no_array(name, thing):
     strategies, choices = FUNCTIONS[name]
