@@ -25,14 +25,14 @@ does; compare the ratios.
 
 ## Beside other libraries
 
-Both computed the same numbers in this run, and the test that timed them compared the results.
+One run timed both. Where both compute the same numbers, the results were compared too.
 
 {ratios}
 ## Growth
 
 Exponents are fitted to the shortest times at four sizes, on logarithmic scales; Grad-CAM needs one
-pass for all layers, and small networks are trained as one computation. Memory is the rise
-of the peak of a fresh process during the call, without the input.
+pass for all layers, and small networks are trained as one computation. Memory is the rise of the
+peak of a fresh process during the call, without the input.
 
 {growth}"""
 
