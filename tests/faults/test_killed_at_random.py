@@ -43,14 +43,14 @@ def undisturbed(copy, tmp_path_factory):
 
 @pytest.mark.parametrize("seed", range(ROUNDS))
 def test_killed_at_random_moments(copy, undisturbed, tmp_path, seed):
-    moments, killed, output = random.Random(seed), [], tmp_path / "output 0"
+    moments, killed, output = random.Random(seed), [], tmp_path / "output-0"
     while len(killed) < KILLS:
         after = moments.uniform(0.5, LATEST)
         if copy.reproduce(output, NOTEBOOKS, jobs=1 + seed % 2, dies_after=after):
             killed.append(round(after, 1))
         else:  # it had finished
             check(output, undisturbed)
-            output = tmp_path / f"output {len(killed)}"
+            output = tmp_path / f"output-{len(killed)}"
     print(f"seed {seed}: killed after {killed} s")
     assert not copy.reproduce(output, NOTEBOOKS)
     check(output, undisturbed)
