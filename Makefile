@@ -6,6 +6,9 @@ SEED ?= 0
 
 # Notebooks run in their own folder, so relative paths are made absolute first.
 ifneq ($(IBCORE_OUTPUT),)
+  ifneq ($(words $(IBCORE_OUTPUT)),1)
+    $(error make cannot work in a folder with a space: IBCORE_OUTPUT=$(IBCORE_OUTPUT))
+  endif
   override IBCORE_OUTPUT := $(abspath $(IBCORE_OUTPUT))
   export IBCORE_OUTPUT
 endif

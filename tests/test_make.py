@@ -141,6 +141,11 @@ def test_an_unknown_notebook_names_the_known_ones(dry, only):
     )
 
 
+def test_a_space_in_the_folder_of_outputs_is_refused(dry):
+    failed = dry.make("reproduce", IBCORE_OUTPUT="my runs", fails=True)
+    assert "make cannot work in a folder with a space: IBCORE_OUTPUT=my runs" in failed.stderr
+
+
 def test_profiles_are_those_of_the_package(dry):
     for profile in profiles.NAMES:
         dry.make("-n", "reproduce", f"PROFILE={profile}")

@@ -621,6 +621,16 @@ def test_saliency_strips():
     assert not any(ax.axison for ax in figure.axes)
 
 
+@pytest.mark.parametrize("rows", [1, 8])
+def test_the_name_of_a_stand_in_has_room_above_strips(rows):
+    layers = ["a", "b", "c", "d"]
+    figure = plotting.saliency_strips({f"row {i}, random": strip(layers) for i in range(rows)})
+    plotting.mark_standin(figure, "stand-in (digits) for CIFAR-10")
+    titles = [ax.title for ax in figure.axes[:5]]
+    name, *others = boxes(figure, [figure.texts[0], *titles])
+    assert max(box.y1 for box in others) <= name.y0 < name.y1 <= figure.bbox.y1
+
+
 def test_entropy_through_depth():
     def curves(network, setting, shift):
         index = np.arange(4)

@@ -26,7 +26,8 @@ def use_style() -> None:
 
 def mark_standin(figure: Figure, label: str) -> None:
     """Write above a figure that its data are a stand-in."""
-    figure.suptitle(label, x=0.995, ha="right", fontsize=9, color="crimson", weight="bold")
+    place = {} if figure.get_layout_engine() else {"y": 1 - 0.04 / figure.get_figheight()}
+    figure.suptitle(label, x=0.995, ha="right", fontsize=9, color="crimson", weight="bold", **place)
 
 
 def mean_over_seeds(table: pd.DataFrame, columns: list[str]) -> pd.DataFrame:

@@ -20,10 +20,13 @@ from ibcore.experiments import (
     saliency_evolution,
 )
 
-KINDS = {
+KINDS = [
     module.Config
-    for module in (amc, entropy_by_depth, filter_pruning, information_plane, known_truth)
-} | {module.Config for module in (layer_freezing, layer_removal, saliency_evolution)}
+    for module in (
+        *(amc, entropy_by_depth, filter_pruning, information_plane, known_truth),
+        *(layer_freezing, layer_removal, saliency_evolution),
+    )
+]
 SMOKE = profiles.read("smoke")
 
 
