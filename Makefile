@@ -26,11 +26,14 @@ ifneq ($(SCHEDULER),)
   export IBCORE_SCHEDULER := $(SCHEDULER)
 endif
 
-# The runs of this profile are so short that the cores do better with two notebooks at a time.
-ifeq ($(MAKECMDGOALS) $(PROFILE),reproduce smoke)
+# Much of a notebook keeps a single core busy: two at a time, which share the cores. Not with the
+# paper profile, whose runs may want a GPU for themselves.
+ifeq ($(MAKECMDGOALS),reproduce)
+ifneq ($(PROFILE),paper)
   MAKEFLAGS += -j2
-  export IBCORE_JOBS ?= 1
+  export IBCORE_JOBS ?= $(shell cores=$$(getconf _NPROCESSORS_ONLN); echo $$((cores < 4 ? 1 : cores / 2)))
   export OMP_NUM_THREADS ?= 1
+endif
 endif
 
 # An environment may hold the package of another checkout; the notebooks take this one.

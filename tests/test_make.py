@@ -104,9 +104,9 @@ class Dry(Copy):
         return self.calls.read_text().splitlines()
 
     def executed(self, *arguments, **options):
-        """The notebooks that a call of ``make reproduce`` executes."""
+        """The notebooks that a call of ``make reproduce`` executes, sorted."""
         calls = self.called("reproduce", *arguments, **options)
-        return [call.split()[3] for call in calls if " run " in call]
+        return sorted(call.split()[3] for call in calls if " run " in call)
 
 
 @pytest.fixture
@@ -186,7 +186,7 @@ def test_tests_are_linted_run_and_followed_by_the_notebooks(dry):
 
 def test_reproduce_does_every_step_in_order(dry):
     chosen = " ".join(NOTEBOOKS)
-    assert dry.called("reproduce") == [
+    assert dry.called("reproduce", "-j1") == [
         "tools/environment.py --active",
         "-m ibcore.datasets --standin",
         "-m ibcore.reproduce settings",
@@ -235,18 +235,27 @@ def test_profiles_are_apart(dry):
     assert dry.executed("PROFILE=paper") == []
 
 
+SHARE = max(1, os.cpu_count() // 2)
+
+
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["PROFILE=smoke"], {"-j2 1"}),
-        (["PROFILE=smoke", "-j1"], {"-j1 1"}),
-        (["PROFILE=laptop"], {"-j1 "}),
-        (["PROFILE=laptop", "-j2"], {"-j2 "}),
+        (["reproduce"], f"-j2 {SHARE}"),
+        (["reproduce", "PROFILE=smoke"], f"-j2 {SHARE}"),
+        (["reproduce", "-j1"], f"-j1 {SHARE}"),
+        (["reproduce", "PROFILE=paper"], "-j1 "),
+        (["clean", "reproduce"], "-j1 "),
     ],
 )
-def test_the_smoke_profile_runs_two_notebooks_at_a_time(dry, arguments, expected):
-    dry.make("reproduce", *arguments)
-    assert set(dry.calls.with_suffix(".jobs").read_text().splitlines()) == expected
+def test_two_notebooks_at_a_time_share_the_cores(dry, arguments, expected):
+    dry.make(*arguments)
+    assert set(dry.calls.with_suffix(".jobs").read_text().splitlines()) == {expected}
+
+
+def test_processes_can_be_chosen(dry):
+    dry.make("reproduce", IBCORE_JOBS="7")
+    assert set(dry.calls.with_suffix(".jobs").read_text().splitlines()) == {"-j2 7"}
 
 
 def test_chosen_notebooks_only(dry):
@@ -256,7 +265,7 @@ def test_chosen_notebooks_only(dry):
 
 
 def test_a_failing_notebook_stops_it_and_is_tried_again(dry):
-    calls = dry.called("reproduce", fails=True, FAILS="run 01_second")
+    calls = dry.called("reproduce", "-j1", fails=True, FAILS="run 01_second")
     assert not any("index" in call for call in calls)
     assert dry.executed() == ["01_second", "02_third"]
 
