@@ -220,13 +220,14 @@ table[["claim", "verdict", "statistic", "data"]]
 
 
 # %% tags=["nbval-ignore-output", "interactive"]
-def draw(network, share):
-    """Accuracy against entropy of the policies of one network at one share."""
-    chosen = episodes[(episodes["network"] == network) & (episodes["share"] == share)]
+def draw(network, episode):
+    """Accuracy against entropy of the policies of one network until an episode."""
+    chosen = episodes[(episodes["network"] == network) & (episodes["episode"] <= episode)]
     return plotting.reward_scatter(chosen)
 
 
-explore(draw, network=["VGG16"], share=list(vgg["share"].unique()[1:]))
+numbers = sorted(episodes["episode"].unique())
+explore(draw, network=list(episodes["network"].unique()), episode=numbers)
 
 # %% [markdown]
 # ## Exercises
