@@ -34,6 +34,8 @@ class Replicas:
     models : sequence of torch.nn.Module
         One network per seed.
     device : str or torch.device
+    precision : {"float32", "bfloat16"}
+        Of products and convolutions, see ``fit``.
     stacked : bool, optional
         Stack the weights along a new first dimension, or keep the networks as they are. By default
         networks whose class says ``stackable = True`` are stacked, and on a GPU, which they leave
@@ -46,10 +48,22 @@ class Replicas:
         computed: a stopwatch, for instance. Stacked replicas do not use it.
     """
 
-    def __init__(self, models: Sequence[nn.Module], device="cpu", *, stacked: bool | None = None):
+    def __init__(
+        self,
+        models: Sequence[nn.Module],
+        device="cpu",
+        *,
+        precision: str = "float32",
+        stacked: bool | None = None,
+    ):
         if not models:
             raise ValueError("at least one model is needed, got none")
         self.device = torch.device(device)
+        if precision not in ("float32", "bfloat16"):
+            raise ValueError(f"unknown precision {precision!r}; known: float32, bfloat16")
+        if precision == "bfloat16" and self.device.type != "cuda":
+            raise ValueError(f"bfloat16 training is for CUDA devices, got {self.device}")
+        self.precision = precision
         self.around: Callable[[int], AbstractContextManager] = lambda index: nullcontext()
         self._batched = all(getattr(model, "stackable", False) for model in models)
         if stacked is None:
@@ -84,20 +98,27 @@ class Replicas:
         (replicas,) in nats, on the device.
         """
         if self.stacked:
-            logits = self._logits(inputs)
-            losses = functional.cross_entropy(
-                logits.flatten(0, 1), labels.flatten(), reduction="none"
-            )
+            with self._autocast():
+                logits = self._logits(inputs)
+                losses = functional.cross_entropy(
+                    logits.flatten(0, 1), labels.flatten(), reduction="none"
+                )
             losses = losses.view(labels.shape).mean(1)
             losses.sum().backward()
             return losses.detach()
         losses = []
         for index, (batch, targets) in enumerate(zip(inputs, labels, strict=True)):
             with self.around(index):
-                loss = functional.cross_entropy(self._models[index](batch), targets)
+                with self._autocast():
+                    loss = functional.cross_entropy(self._models[index](batch), targets)
                 loss.backward()
             losses.append(loss.detach())
         return torch.stack(losses)
+
+    def _autocast(self) -> AbstractContextManager:
+        if self.precision == "float32":
+            return nullcontext()
+        return torch.autocast(self.device.type, dtype=torch.bfloat16)
 
     def _logits(self, inputs: torch.Tensor) -> torch.Tensor:
         """Logits (replicas, batch, classes) of stacked networks."""
@@ -316,6 +337,7 @@ def fit(
     checkpoint: Checkpoint | None = None,
     description: str = "training",
     device="cpu",
+    precision: str = "float32",
 ) -> Replicas:
     """Train several networks of one architecture with cross-entropy.
 
@@ -352,6 +374,11 @@ def fit(
         the same numbers. It is removed by whoever stores the result.
     description : str
         Text of the progress bar.
+    device : str or torch.device
+    precision : {"float32", "bfloat16"}
+        "bfloat16", on a CUDA device only, computes products and convolutions with 8 significant
+        bits (``torch.autocast``). Weights, gradients of weights, losses and the optimiser's steps
+        stay float32.
 
     Returns
     -------
@@ -362,14 +389,15 @@ def fit(
     ValueError
         For empty or non-finite inputs, lengths that differ, a negative number of epochs, a
         non-positive batch size or learning rate, a negative penalty or weight decay, an unknown
-        optimiser or annealing, stacked models that differ in architecture.
+        optimiser, annealing or precision, bfloat16 on another device than CUDA, stacked models that
+        differ in architecture.
     """
     if rows is None:
         rows = torch.arange(len(inputs)).expand(len(models), -1)
     _check(inputs, labels, rows, seeds, models, epochs, batch_size)
     if annealing not in ("none", "cosine"):
         raise ValueError(f"unknown annealing {annealing!r}; known: none, cosine")
-    replicas = Replicas(models, device)
+    replicas = Replicas(models, device, precision=precision)
     inputs, labels = inputs.to(device), labels.to(device)
     factors = _penalties(l2, len(models)).to(device)
     steps = make_optimiser(

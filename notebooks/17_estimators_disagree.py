@@ -33,7 +33,7 @@
 # **You will learn** which answers depend on the estimator, and how to tell a finding about the
 # network from a finding about the instrument.
 #
-# Runtime on two cores: smoke 20 s, laptop 1 min, paper (10,000 epochs) about a day.
+# Runtime on two cores: smoke 20 s, laptop 1 min, paper (10,000 epochs) half a day.
 
 # %%
 import pandas as pd

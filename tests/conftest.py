@@ -12,6 +12,8 @@ os.environ["TQDM_DISABLE"] = "1"
 import pytest
 import torch
 
+torch.set_num_threads(1)  # for fixtures of modules, which are made before those of tests
+
 # They hold no doctests, and --doctest-modules stumbles over several files of one name.
 collect_ignore_glob = ["conftest.py", "*/conftest.py"]
 

@@ -723,6 +723,8 @@ def test_annealing_is_torchs_cosine(kind):
         ({"learning_rate": math.nan}, "learning_rate must be positive, got nan"),
         ({"optimiser": "rmsprop"}, "unknown optimiser 'rmsprop'; known: adam, sgd"),
         ({"annealing": "linear"}, "unknown annealing 'linear'; known: none, cosine"),
+        ({"precision": "half"}, "unknown precision 'half'; known: float32, bfloat16"),
+        ({"precision": "bfloat16"}, "bfloat16 training is for CUDA devices, got cpu"),
         ({"seeds": (1, 2, -3)}, "seed must be a non-negative integer, got -3"),
         (
             {"models": [*mlps((1, 2)), *mlps((3,), activation="relu")]},
@@ -739,6 +741,37 @@ def test_refused(changes, words):
     given = {"models": mlps(), "inputs": inputs, "labels": labels, "seeds": SEEDS, "epochs": 1}
     with pytest.raises(ValueError, match=words):
         fit(**{**given, **changes})
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_bfloat16_rounds_products_and_keeps_weights(monkeypatch, kind):
+    """The processor's autocast in the place of a GPU's; the two differ in speed only."""
+    build, shape = KINDS[kind]
+    inputs, labels = samples(shape)
+    inputs, labels = inputs.expand(3, *inputs.shape), labels.expand(3, -1)
+    exact, rounded = Replicas(build()), Replicas(build())
+    monkeypatch.setattr(rounded, "_autocast", lambda: torch.autocast("cpu", torch.bfloat16))
+    losses = exact.backward(inputs, labels)
+    found = rounded.backward(inputs, labels)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, losses, rtol=0.02, atol=0.01)
+    changed = False
+    for one, other in zip(rounded.parameters(), exact.parameters(), strict=True):
+        assert one.dtype == one.grad.dtype == torch.float32
+        torch.testing.assert_close(one.grad, other.grad, rtol=0.1, atol=0.02)
+        changed |= not torch.equal(one.grad, other.grad)
+    assert changed
+
+
+def test_bfloat16_is_asked_of_torch_for_a_gpu(monkeypatch):
+    asked = []
+    monkeypatch.setattr(torch, "autocast", lambda *a, **k: asked.append((a, k)))
+    replicas = Replicas(mlps())
+    replicas._autocast()
+    assert not asked
+    replicas.precision, replicas.device = "bfloat16", torch.device("cuda")
+    replicas._autocast()
+    assert asked == [(("cuda",), {"dtype": torch.bfloat16})]
 
 
 def test_loss_falls_and_labels_are_learnt():

@@ -9,7 +9,15 @@ import pandas as pd
 import torch
 
 from ibcore import models
-from ibcore.experiments.information_plane import Samples, device_name, device_of, load_parts
+from ibcore.experiments.shared import (
+    ImageConfig,
+    Samples,
+    check_positive,
+    device_name,
+    device_of,
+    load,
+    precision_of,
+)
 from ibcore.pruning.amc import (
     AgentSettings,
     Budget,
@@ -31,20 +39,18 @@ __all__ = ["FULL", "Config", "device_name", "load", "run"]
 FULL = "full network"
 
 
-@dataclasses.dataclass(frozen=True)
-class Config:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(ImageConfig):
     """One network on one data set; the values come from a profile.
+
+    The fields of ``ImageConfig``, and:
 
     Attributes
     ----------
-    dataset, n_train, n_test, allow_standin
-        See ``ibcore.datasets.load``; None takes all samples.
     n_validation : int
         Training images that are kept from training and judge the candidates.
     network : str
         Name of the network in the document's tables; ``model`` may be a smaller one in its place.
-    model, model_options
-        See ``ibcore.models.build``.
     epochs, fine_tuning_epochs : int
         Of the full network, and of each pruned one.
     batch_size, learning_rate, momentum, annealing, augment
@@ -66,21 +72,16 @@ class Config:
         Validation images whose maps are measured.
     latency_repeats : int
         See ``ibcore.pruning.surgery.measure_latency``.
-    first, replicas : int
+    first : int
         Seeds: seed + first, seed + first + 1, ...
-    threads, device
-        As in ``ibcore.experiments.information_plane.Config``.
     """
 
-    dataset: str
     network: str
-    model: str
     epochs: int
     fine_tuning_epochs: int
     episodes: int
     macs_kept: tuple[float, ...]
     n_validation: int
-    model_options: Mapping = dataclasses.field(default_factory=dict)
     rewards: tuple[str, ...] = ("accuracy", "entropy minimisation", "entropy maximisation")
     agent: Mapping = dataclasses.field(default_factory=dict)
     lowest: float = 0.2
@@ -94,27 +95,12 @@ class Config:
     annealing: str = "cosine"
     augment: bool = False
     batch_size: int = 128
-    n_train: int | None = None
-    n_test: int | None = None
-    allow_standin: bool | str = False
     first: int = 0
-    replicas: int = 1
-    threads: int = 1
-    device: str = "cpu"
 
     def __post_init__(self):
-        for name in ("replicas", "threads", "n_validation", "calibration_images"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
-        if self.device not in ("cpu", "cuda", "auto"):
-            raise ValueError(f"device must be cpu, cuda or auto, got {self.device!r}")
+        super().__post_init__()
+        check_positive(self, "n_validation", "calibration_images")
         AgentSettings(**self.agent)
-
-
-def load(config: Config) -> Samples:
-    """The samples of ``config``; errors as in ``ibcore.datasets.load``."""
-    parts = (("train", config.n_train), ("test", config.n_test))
-    return load_parts(config.dataset, config.allow_standin, parts)
 
 
 class _Seed:
@@ -177,6 +163,7 @@ class _Seed:
             checkpoint=self._stage(stage),
             description=f"{self._name}, {stage}",
             device=self.device,
+            precision=precision_of(config),
         )
         return model
 

@@ -13,9 +13,23 @@ from tqdm import tqdm
 from ibcore import datasets, models
 from ibcore.datasets.weights import Weights, load_weights
 from ibcore.estimators import aura_matrix_entropy, shuffled_pixels
+from ibcore.experiments.shared import check_device, device_name, device_of
 from ibcore.gradcam import class_activations, degenerate, quantise, scaled
 from ibcore.seeds import derived_seed
 from ibcore.training import Checkpoint, fit
+
+__all__ = [
+    "COLUMNS",
+    "READINGS",
+    "TITLES",
+    "Config",
+    "describe",
+    "device_name",
+    "layer_kind",
+    "load",
+    "missing_weights",
+    "run",
+]
 
 READINGS = {
     "documents": {},
@@ -121,20 +135,7 @@ class Config:
             raise ValueError(
                 f"training needs splits and epochs, got {self.train_splits} and {self.epochs}"
             )
-        if self.device not in ("cpu", "cuda", "auto"):
-            raise ValueError(f"device must be cpu, cuda or auto, got {self.device!r}")
-
-
-def _device(config: Config) -> torch.device:
-    if config.device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(config.device)
-
-
-def device_name(config: Config) -> str:
-    """Where ``config`` is computed, in words."""
-    device = _device(config)
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
+        check_device(self.device)
 
 
 def missing_weights(config: Config) -> str:
@@ -272,10 +273,10 @@ def _networks(config: Config, seeds: list[int], material: Material, checkpoint, 
             momentum=config.momentum,
             checkpoint=Checkpoint(checkpoint) if checkpoint else None,
             description=name,
-            device=_device(config),
+            device=device_of(config),
         )
     for model in networks:
-        yield model.to(_device(config)).eval()
+        yield model.to(device_of(config)).eval()
 
 
 def layer_kind(module: nn.Module, side: int, before: int) -> str:
@@ -316,7 +317,7 @@ def _measure(config: Config, model: nn.Module, pictures: torch.Tensor, seed: int
     step = max(1, _VALUES_PER_PASS // pictures[0].numel())
     rows = []
     for start in range(0, len(pictures), step):
-        chunk = pictures[start : start + step].to(_device(config))
+        chunk = pictures[start : start + step].to(device_of(config))
         found = class_activations(model, chunk, model.measured_layers)
         before = size[0]
         for number, (layer, activations) in enumerate(found.items()):
@@ -337,7 +338,7 @@ def _measure(config: Config, model: nn.Module, pictures: torch.Tensor, seed: int
 
 def _strip(config: Config, model: nn.Module, picture: torch.Tensor) -> pd.DataFrame:
     """Small maps of one picture, as text: ``x`` and two hexadecimal digits per pixel."""
-    maps = class_activations(model, picture[None].to(_device(config)), model.measured_layers)
+    maps = class_activations(model, picture[None].to(device_of(config)), model.measured_layers)
     rows = [
         {
             "layer": layer,
@@ -419,7 +420,7 @@ def _accuracy(config, model, pictures, material, seed) -> dict:
     known = material.train[0].classes if material.train else None
     if len(material.pictures.classes) == IMAGENET_CLASSES or material.pictures.classes == known:
         with torch.no_grad():
-            logits = torch.cat([model(part.to(_device(config))) for part in pictures.split(16)])
+            logits = torch.cat([model(part.to(device_of(config))) for part in pictures.split(16)])
         right = logits.argmax(1).cpu() == torch.from_numpy(material.pictures.Y)
         row["accuracy"] = right.double().mean().item()
     return row

@@ -15,7 +15,14 @@ import torch
 
 from ibcore import models
 from ibcore.estimators import renyi_information_per_filter, spatial_information_per_filter
-from ibcore.experiments.information_plane import Samples, device_name, device_of, load_parts
+from ibcore.experiments.shared import (
+    ImageConfig,
+    Samples,
+    device_name,
+    device_of,
+    load,
+    precision_of,
+)
 from ibcore.pruning.filter_relevance import (
     filters_kept,
     kernel_widths,
@@ -41,16 +48,16 @@ CURVE_IMAGES = 200
 UNPRUNED = "unpruned"
 
 
-@dataclasses.dataclass(frozen=True)
-class Config:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(ImageConfig):
     """One network on one data set; the values come from a profile.
+
+    The fields of ``ImageConfig``, and:
 
     Attributes
     ----------
-    dataset, n_train, n_test, allow_standin
-        See ``ibcore.datasets.load``; None takes all samples.
-    model, model_options
-        See ``ibcore.models.build``. A ``width`` among the options also scales filter counts.
+    model_options
+        A ``width`` among them also scales filter counts.
     configurations : mapping
         Name to the filters that are left, as the documents print them, see
         ``ibcore.pruning.filter_relevance.filters_kept``.
@@ -66,42 +73,22 @@ class Config:
         ``retraining`` leaves out is as in ``training``.
     view : {"activated", "convolution"}
         See ``ibcore.pruning.filter_relevance.map_layers``.
-    replicas : int
-        Seeds: seed, seed + 1, ...
-    threads, device
-        As in ``ibcore.experiments.information_plane.Config``.
     """
 
-    dataset: str
-    model: str
     configurations: Mapping[str, str]
     steps: str
     scores: Mapping[str, Mapping]
     pruned_by: tuple[str, ...]
     training: Mapping
     retraining: Mapping
-    model_options: Mapping = dataclasses.field(default_factory=dict)
     view: str = "activated"
-    replicas: int = 1
-    n_train: int | None = None
-    n_test: int | None = None
-    allow_standin: bool | str = False
-    threads: int = 1
-    device: str = "cpu"
 
     def __post_init__(self):
+        super().__post_init__()
         unknown = [name for name in self.pruned_by if name not in self.scores]
         if unknown:
             known = ", ".join(self.scores)
             raise ValueError(f"pruned_by names {unknown[0]!r}, which is not in scores: {known}")
-        if self.replicas < 1:
-            raise ValueError(f"replicas must be positive, got {self.replicas}")
-
-
-def load(config: Config) -> Samples:
-    """The samples of ``config``; errors as in ``ibcore.datasets.load``."""
-    parts = (("train", config.n_train), ("test", config.n_test))
-    return load_parts(config.dataset, config.allow_standin, parts)
 
 
 class _Work:
@@ -110,7 +97,8 @@ class _Work:
     def __init__(self, config: Config, seed: int, dataset: Samples, path: Path | None, name: str):
         self.config, self.name, self.device = config, name, device_of(config)
         self.seeds = list(range(seed, seed + config.replicas))
-        self.inputs = torch.from_numpy(dataset.X).to(self.device)
+        # Channels last is the faster order for convolutions of few channels.
+        self.inputs = torch.from_numpy(dataset.X).to(self.device, memory_format=torch.channels_last)
         self.labels = torch.from_numpy(dataset.Y).to(self.device)
         self.n_train, self.n_classes = dataset.n_train, len(dataset.classes)
         self.example = self.inputs[:1]
@@ -145,7 +133,7 @@ class _Work:
                 model = remove_channels(model, self.example, channels)
             if weights:
                 model.load_state_dict(weights[index])
-            found.append(model)
+            found.append(model.to(memory_format=torch.channels_last))
         return found
 
     def train(self, networks, options: Mapping, **where) -> pd.DataFrame:
@@ -174,6 +162,7 @@ class _Work:
             checkpoint=self.training(),
             description=", ".join(map(str, (self.name, *where.values()))),
             device=self.device,
+            precision=precision_of(self.config),
             **options,
         )
         self.tables["history"] += [{**where, **row} for row in recorder.history]

@@ -1,7 +1,6 @@
 """Information planes: train replicas of a classifier and measure its layers on the way."""
 
 import dataclasses
-import functools
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,10 +9,20 @@ import pandas as pd
 import torch
 from sklearn.preprocessing import StandardScaler
 
-from ibcore import datasets, models
+from ibcore import models
+from ibcore.experiments.shared import (
+    Samples,
+    check_device,
+    check_positive,
+    device_name,
+    device_of,
+    load_parts,
+)
 from ibcore.recording import InformationRecorder, bounds, schedule
 from ibcore.seeds import derived_seed
 from ibcore.training import Checkpoint, fit
+
+__all__ = ["Config", "device_name", "load", "run"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,68 +101,12 @@ class Config:
         unknown = set(self.measured_sets) - {"all", "train", "test"}
         if unknown or not self.measured_sets:
             raise ValueError(f"measured_sets are all, train or test, got {self.measured_sets}")
-        if self.replicas < 1:
-            raise ValueError(f"replicas must be positive, got {self.replicas}")
-        if self.threads < 1:
-            raise ValueError(f"threads must be positive, got {self.threads}")
-        if self.device not in ("cpu", "cuda", "auto"):
-            raise ValueError(f"device must be cpu, cuda or auto, got {self.device!r}")
+        check_positive(self, "replicas", "threads")
+        check_device(self.device)
         if self.l2 == ():
             raise ValueError("l2 needs at least one factor, got ()")
         if self.train_fraction is not None and not 0 < self.train_fraction < 1:
             raise ValueError(f"train_fraction must lie in (0, 1), got {self.train_fraction}")
-
-
-def device_name(config: Config) -> str:
-    """Where ``config`` is computed, in words."""
-    device = device_of(config)
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
-
-
-def device_of(config: Config) -> torch.device:
-    """The device that ``config`` asks for."""
-    if config.device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(config.device)
-
-
-@dataclasses.dataclass(frozen=True)
-class Samples:
-    """All samples of one setting: the training part first if the data set has parts."""
-
-    X: np.ndarray
-    Y: np.ndarray
-    classes: tuple[str, ...]
-    n_train: int | None
-    label: str
-    source: str
-    note: str
-    fingerprint: str
-
-
-@functools.lru_cache(maxsize=4)
-def load_parts(
-    dataset: str,
-    allow_standin: bool | str,
-    parts: tuple[tuple[str, int | None], ...],
-    options: tuple[tuple[str, object], ...] = (),
-) -> Samples:
-    """Parts (split, n) of a data set below each other; options (name, value) of its loader."""
-    loaded = [
-        datasets.load(dataset, part, n=n, allow_standin=allow_standin, **dict(options))
-        for part, n in parts
-    ]
-    first = loaded[0]
-    return Samples(
-        X=np.concatenate([part.X for part in loaded]),
-        Y=np.concatenate([part.Y for part in loaded]),
-        classes=first.classes,
-        n_train=len(first) if len(loaded) > 1 else None,
-        label=first.label,
-        source=first.source,
-        note=first.note,
-        fingerprint="-".join(part.fingerprint for part in loaded),
-    )
 
 
 def load(config: Config) -> Samples:

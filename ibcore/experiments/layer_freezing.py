@@ -8,7 +8,14 @@ import pandas as pd
 import torch
 
 from ibcore import models
-from ibcore.experiments.information_plane import Samples, device_name, device_of, load_parts
+from ibcore.experiments.shared import (
+    ImageConfig,
+    Samples,
+    device_name,
+    device_of,
+    load,
+    precision_of,
+)
 from ibcore.freezing import LayerFreezing, Rule
 from ibcore.recording import accuracy
 from ibcore.seeds import derived_seed
@@ -17,52 +24,35 @@ from ibcore.training import Callback, Checkpoint, Replicas, fit
 __all__ = ["Config", "device_name", "load", "rules", "run"]
 
 
-@dataclasses.dataclass(frozen=True)
-class Config:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(ImageConfig):
     """One network on one data set; the values come from a profile.
+
+    The fields of ``ImageConfig``, and:
 
     Attributes
     ----------
-    dataset, n_train, n_test, allow_standin
-        See ``ibcore.datasets.load``; None takes all samples.
-    model, model_options
-        See ``ibcore.models.build``.
     epochs, batch_size, optimiser, learning_rate, momentum
         See ``ibcore.training.fit``.
     rules : mapping
         Name of a way to train to the fields of ``ibcore.freezing.Rule``.
     checks : tuple of int
         Epochs up to which the best test accuracy is compared.
-    first, replicas : int
+    first : int
         Seeds: seed + first, seed + first + 1, ...
-    threads, device
-        As in ``ibcore.experiments.information_plane.Config``.
     """
 
-    dataset: str
-    model: str
     epochs: int
     rules: Mapping[str, Mapping]
     checks: tuple[int, ...]
-    model_options: Mapping = dataclasses.field(default_factory=dict)
     optimiser: str = "sgd"
     learning_rate: float = 0.01
     momentum: float = 0.9
     batch_size: int = 128
     first: int = 0
-    replicas: int = 1
-    n_train: int | None = None
-    n_test: int | None = None
-    allow_standin: bool | str = False
-    threads: int = 1
-    device: str = "cpu"
 
     def __post_init__(self):
-        for name in ("replicas", "threads"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
-        if self.device not in ("cpu", "cuda", "auto"):
-            raise ValueError(f"device must be cpu, cuda or auto, got {self.device!r}")
+        super().__post_init__()
         if not all(0 < check <= self.epochs for check in self.checks):
             raise ValueError(f"checks must lie in 1 ... {self.epochs}, got {self.checks}")
         rules(self)
@@ -71,12 +61,6 @@ class Config:
 def rules(config: Config) -> dict[str, Rule]:
     """The ways to train; errors as in ``ibcore.freezing.Rule``."""
     return {name: Rule(**fields) for name, fields in config.rules.items()}
-
-
-def load(config: Config) -> Samples:
-    """The samples of ``config``; errors as in ``ibcore.datasets.load``."""
-    parts = (("train", config.n_train), ("test", config.n_test))
-    return load_parts(config.dataset, config.allow_standin, parts)
 
 
 class _History(Callback):
@@ -164,6 +148,7 @@ def run(
         checkpoint=Checkpoint(checkpoint) if checkpoint else None,
         description=name,
         device=device,
+        precision=precision_of(config),
     )
     columns = ["seed", "method", "epoch", "layer", "layer_index"]
     return {

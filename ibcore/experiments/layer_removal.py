@@ -2,7 +2,6 @@
 
 import dataclasses
 import time
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,15 @@ import torch
 from torch import nn
 
 from ibcore import models
-from ibcore.experiments.information_plane import Samples, device_name, device_of, load_parts
+from ibcore.experiments.shared import (
+    ImageConfig,
+    Samples,
+    check_positive,
+    device_name,
+    device_of,
+    load,
+    precision_of,
+)
 from ibcore.freezing import layer_entropies
 from ibcore.pruning.layer_removal import (
     DOCUMENT,
@@ -39,16 +46,16 @@ __all__ = [
 WAYS = ("document", *ORDERS, "random", "nothing removed")
 
 
-@dataclasses.dataclass(frozen=True)
-class Config:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(ImageConfig):
     """One network on one data set; the values come from a profile.
+
+    The fields of ``ImageConfig``, and:
 
     Attributes
     ----------
-    dataset, n_train, n_test, allow_standin
-        See ``ibcore.datasets.load``; None takes all samples.
-    model, model_options
-        See ``ibcore.models.build``; a VGG.
+    model : str
+        A VGG.
     smaller : str
         Model that is trained from the start for comparison.
     ways : tuple of str
@@ -64,39 +71,25 @@ class Config:
         See ``ibcore.training.fit``.
     images : int
         Training images whose maps are measured.
-    first, replicas : int
+    first : int
         Seeds: seed + first, seed + first + 1, ...
-    threads, device
-        As in ``ibcore.experiments.information_plane.Config``.
     """
 
-    dataset: str
-    model: str
     epochs: int
     retrain: int
     removals: int
     smaller: str = "vgg11"
     ways: tuple[str, ...] = WAYS
-    model_options: Mapping = dataclasses.field(default_factory=dict)
     optimiser: str = "sgd"
     learning_rate: float = 0.01
     momentum: float = 0.9
     batch_size: int = 128
     images: int = 50
     first: int = 0
-    replicas: int = 1
-    n_train: int | None = None
-    n_test: int | None = None
-    allow_standin: bool | str = False
-    threads: int = 1
-    device: str = "cpu"
 
     def __post_init__(self):
-        for name in ("replicas", "threads", "images", "removals"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
-        if self.device not in ("cpu", "cuda", "auto"):
-            raise ValueError(f"device must be cpu, cuda or auto, got {self.device!r}")
+        super().__post_init__()
+        check_positive(self, "images", "removals")
         unknown = set(self.ways) - set(WAYS)
         if unknown or not self.ways:
             raise ValueError(f"ways are {', '.join(WAYS)}, got {self.ways}")
@@ -105,12 +98,6 @@ class Config:
                 f"the document removes {len(DOCUMENT)} layers of vgg16, not {self.removals} of "
                 f"{self.model}"
             )
-
-
-def load(config: Config) -> Samples:
-    """The samples of ``config``; errors as in ``ibcore.datasets.load``."""
-    parts = (("train", config.n_train), ("test", config.n_test))
-    return load_parts(config.dataset, config.allow_standin, parts)
 
 
 def multiplications(model: nn.Module, image: torch.Tensor) -> int:
@@ -222,6 +209,7 @@ class _Removal:
             momentum=config.momentum,
             description=f"{name}, {stage} removed",
             device=self._train[0].device,
+            precision=precision_of(config),
         )
 
     def _note(self, way: str, removed: int, network: nn.Module, **chosen) -> None:

@@ -12,7 +12,15 @@ import torch
 
 from ibcore import models
 from ibcore.estimators import aura_matrix_entropy, shuffled_pixels, spatial_information
-from ibcore.experiments.information_plane import Samples, device_name, device_of, load_parts
+from ibcore.experiments.shared import (
+    ImageConfig,
+    Samples,
+    check_positive,
+    device_name,
+    device_of,
+    load,
+    precision_of,
+)
 from ibcore.gradcam import degenerate, grad_cam, quantise
 from ibcore.recording import InformationRecorder
 from ibcore.seeds import derived_seed
@@ -24,20 +32,16 @@ PROBES = ("resample", "fixed")
 LEVELS = 256
 
 
-@dataclasses.dataclass(frozen=True)
-class Config:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(ImageConfig):
     """One network on one data set; the values come from a profile.
+
+    The fields of ``ImageConfig``, and:
 
     Attributes
     ----------
-    dataset, n_train, n_test, allow_standin
-        See ``ibcore.datasets.load``; None takes all samples.
-    model, model_options
-        See ``ibcore.models.build``; every layer in ``measured_layers`` is recorded.
     epochs, batch_size, learning_rate, momentum
         Of the stochastic gradient descent, see ``ibcore.training.fit``.
-    replicas : int
-        Seeds: seed, seed + 1, ...
     probes : tuple of {"resample", "fixed"}
         Which training images are looked at: others after every epoch, or always the same.
     images : int
@@ -49,49 +53,29 @@ class Config:
         Layers whose information is computed; None takes all.
     pictures : int
         Training images whose maps the first replica keeps.
-    threads, device
-        As in ``ibcore.experiments.information_plane.Config``.
     """
 
-    dataset: str
-    model: str
     epochs: int
-    model_options: Mapping = dataclasses.field(default_factory=dict)
     learning_rate: float = 0.01
     momentum: float = 0.9
     batch_size: int = 128
-    replicas: int = 1
-    n_train: int | None = None
-    n_test: int | None = None
-    allow_standin: bool | str = False
     probes: tuple[str, ...] = ("resample",)
     images: int = 50
     information: tuple[Mapping, ...] = ()
     information_layers: tuple[str, ...] | None = None
     pictures: int = 1
-    threads: int = 1
-    device: str = "cpu"
 
     def __post_init__(self):
         unknown = set(self.probes) - set(PROBES)
         if unknown or not self.probes:
             raise ValueError(f"probes are resample or fixed, got {self.probes}")
-        for name in ("replicas", "images", "pictures", "threads"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
-        if self.device not in ("cpu", "cuda", "auto"):
-            raise ValueError(f"device must be cpu, cuda or auto, got {self.device!r}")
+        super().__post_init__()
+        check_positive(self, "images", "pictures")
         for options in self.information:
             if set(options) != {"levels", "reading"} or LEVELS % options["levels"]:
                 raise ValueError(
                     f"information needs a reading and levels that divide {LEVELS}, got {options}"
                 )
-
-
-def load(config: Config) -> Samples:
-    """The samples of ``config``; errors as in ``ibcore.datasets.load``."""
-    parts = (("train", config.n_train), ("test", config.n_test))
-    return load_parts(config.dataset, config.allow_standin, parts)
 
 
 def _chosen(seed: int, purpose: str, n: int, count: int) -> torch.Tensor:
@@ -394,6 +378,7 @@ def run(
         checkpoint=Checkpoint(checkpoint) if checkpoint else None,
         description=name,
         device=device,
+        precision=precision_of(config),
     )
     tables = {**recorder.tables, "history": history.history}
     return {table: pd.DataFrame(rows) for table, rows in tables.items()}
