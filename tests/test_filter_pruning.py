@@ -192,6 +192,29 @@ def test_interrupted_between_stages_and_resumed(tables, tmp_path, monkeypatch, s
     same(run(VGG, 3, checkpoint=path), tables)
 
 
+def test_interrupted_between_scores_and_resumed(tables, tmp_path, monkeypatch):
+    """What has been scored, and the kernel widths, are not computed again."""
+    path = tmp_path / "run.checkpoint"
+    monkeypatch.setattr(Checkpoint, "due", lambda self: True)
+    score, calls = filter_pruning._Work.score, []
+
+    def stop(self, *arguments):
+        calls.append(arguments)
+        if len(calls) == 4:
+            raise Interrupted
+        return score(self, *arguments)
+
+    monkeypatch.setattr(filter_pruning._Work, "score", stop)
+    with pytest.raises(Interrupted):
+        run(VGG, 3, checkpoint=path)
+    before = len(calls) - 1
+    assert Checkpoint(path).load()["finished"] == 1
+    monkeypatch.setattr(filter_pruning, "kernel_widths", None)
+    same(run(VGG, 3, checkpoint=path), tables)
+    purposes = [arguments[-1] for arguments in calls[before + 1 :]]
+    assert purposes.count("first scores") == len(VGG.scores) * VGG.replicas - before
+
+
 def test_interrupted_within_a_training_and_resumed(tables, tmp_path, monkeypatch):
     """The training under way has a file of its own, which goes when it is done."""
     path = tmp_path / "run.checkpoint"

@@ -27,6 +27,7 @@ from ibcore.pruning.layer_removal import (
     without,
     without_convolution,
 )
+from ibcore.training import Callback, Checkpoint
 
 AFTER_4 = (64, 64, "M", 128, 128, "M", 256, "M", 512, "M", 512, 512, 512, "M")
 AFTER_8 = (64, 64, "M", 128, "M", 256, "M", 512, "M", "M")
@@ -258,6 +259,41 @@ def test_interrupted_and_resumed_with_the_same_numbers(stages, tmp_path, monkeyp
     monkeypatch.setattr(layer_removal._Removal, "remove", remove)
     again = run(CONFIG, 1, checkpoint=path)["stages"]
     assert again[NUMBERS].equals(stages[NUMBERS])
+
+
+class Interrupted(Exception):
+    pass
+
+
+@pytest.mark.parametrize("stage", [0, 2])
+def test_interrupted_within_a_training_and_resumed(tmp_path, monkeypatch, stage):
+    """The training under way has a file of its own, which goes when it is done."""
+    config = dataclasses.replace(CONFIG, epochs=2, retrain=2, removals=2, replicas=1)
+    expected = run(config, 1)["stages"]
+    path = tmp_path / "run.checkpoint"
+    monkeypatch.setattr(Checkpoint, "due", lambda self: True)
+    fit, begun = layer_removal.fit, []
+
+    def stop(*arguments, **options):
+        begun.append(options["checkpoint"].path.name)
+
+        class Stop(Callback):
+            def on_epoch(self, epoch, replicas):
+                if len(begun) == stage + 1 and epoch == 2:
+                    raise Interrupted
+
+        return fit(*arguments, callbacks=[Stop()], **options)
+
+    monkeypatch.setattr(layer_removal, "fit", stop)
+    with pytest.raises(Interrupted):
+        run(config, 1, checkpoint=path)
+    assert begun == [f"run.checkpoint.3-{number}" for number in range(stage + 1)]
+    left = {file.name for file in tmp_path.iterdir()}
+    assert left == {begun[-1], *["run.checkpoint"] * bool(stage)}
+    begun.append("no stop is due any more")
+    found = run(config, 1, checkpoint=path)["stages"]
+    assert found[NUMBERS].equals(expected[NUMBERS])
+    assert [file.name for file in tmp_path.iterdir()] == ["run.checkpoint"]
 
 
 def test_where_it_runs_and_on_what():

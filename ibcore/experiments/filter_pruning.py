@@ -108,6 +108,7 @@ class _Work:
             "baseline": [],
             "removed": [],
             "weights": [],
+            "widths": {},
             "tables": {"networks": [], "history": [], "scores": [], "timings": []},
         }
         self.tables = self.state["tables"]
@@ -230,8 +231,28 @@ class _Work:
         )
         return found, clock() - start, len(images)
 
+    def keep(self) -> None:
+        """Save the state from time to time."""
+        if self.file and self.file.due():
+            self.file.save(self.state)
+
+    def widths(self, networks, layers) -> dict[tuple[int, str], dict[str, float]]:
+        """Kernel widths of the trained networks for every HRel score; they stay from then on."""
+        found = self.state["widths"]
+        for name, options in self.config.scores.items():
+            if options.get("score", name) != "HRel":
+                continue
+            for index, model in enumerate(networks):
+                if (index, name) not in found:
+                    images, labels = self.images(options, self.seeds[index], "widths")
+                    view = self.config.view
+                    found[index, name] = kernel_widths(model, images, labels, layers, view=view)
+                    self.keep()
+        return found
+
     def compare(self, networks, groups, widths) -> None:
-        """All scores of the trained networks."""
+        """All scores of the trained networks that are not there yet."""
+        done = {(row["seed"], row["score"]) for row in self.tables["timings"]}
         layers = [layer for group in groups for layer in group]
         order = [n for n, _ in networks[0].named_modules() if n in layers]
         tiny = np.zeros((2, 1, 2, 2), np.uint8)  # what happens once, as compiling, is not timed
@@ -239,6 +260,8 @@ class _Work:
         renyi_information_per_filter(tiny, [0, 1], kernel_width=1.0)
         for index, (seed, model) in enumerate(zip(self.seeds, networks, strict=True)):
             for name in self.config.scores:
+                if (seed, name) in done:
+                    continue
                 found, seconds, n = self.score(model, index, name, order, widths, "first scores")
                 self.tables["timings"].append(
                     {"seed": seed, "score": name, "images": n, "seconds": seconds}
@@ -255,18 +278,7 @@ class _Work:
                     for number, layer in enumerate(order)
                     for f, value in enumerate(found[layer])
                 ]
-
-
-def _widths(work: _Work, networks, layers) -> dict[tuple[int, str], dict[str, float]]:
-    """Kernel widths of the trained networks for every HRel score; they stay from then on."""
-    found = {}
-    for name, options in work.config.scores.items():
-        if options.get("score", name) != "HRel":
-            continue
-        for index, model in enumerate(networks):
-            images, labels = work.images(options, work.seeds[index], "widths")
-            found[index, name] = kernel_widths(model, images, labels, layers, view=work.config.view)
-    return found
+                self.keep()
 
 
 def _rounds(model, groups, kept, steps) -> int:
@@ -292,8 +304,8 @@ def run(
     dataset : Samples, optional
         What ``load(config)`` gave; loaded if not given.
     checkpoint : path, optional
-        File that lets an interrupted run go on after its last training; a second one beside it
-        belongs to the training under way.
+        File that lets an interrupted run go on after its last training or score; a second one
+        beside it belongs to the training under way.
     name : str
         Text of the progress bar.
 
@@ -328,9 +340,8 @@ def run(
     trained = work.networks(work.state["baseline"], [])
     groups = shared_channels(trained[0], work.example)
     layers = [layer for group in groups for layer in group]
-    widths = _widths(work, trained, layers)
-    if not work.tables["scores"]:
-        work.compare(trained, groups, widths)
+    widths = work.widths(trained, layers)
+    work.compare(trained, groups, widths)
     steps = filters_kept(groups, config.steps, width=width)
     stage = 0
     for configuration, counts in config.configurations.items():

@@ -178,8 +178,8 @@ def _parameters(model: nn.Module) -> int:
 class _Removal:
     """The networks of one seed, one for every way to choose, and what was measured on them."""
 
-    def __init__(self, config: Config, seed: int, dataset: Samples):
-        self._config, self._seed = config, seed
+    def __init__(self, config: Config, seed: int, dataset: Samples, checkpoint: Path | None):
+        self._config, self._seed, self._checkpoint = config, seed, checkpoint
         device, n_train = device_of(config), dataset.n_train
         X = torch.from_numpy(dataset.X).to(device, memory_format=torch.channels_last)
         Y = torch.from_numpy(dataset.Y).to(device)
@@ -196,6 +196,13 @@ class _Removal:
             **self._config.model_options,
         )
 
+    def training(self, removed: int) -> Checkpoint | None:
+        """The file of the training under way, one for every stage."""
+        if self._checkpoint is None:
+            return None
+        name = f"{self._checkpoint.name}.{self._seed}-{removed}"
+        return Checkpoint(self._checkpoint.with_name(name))
+
     def _trained(self, networks: list[nn.Module], epochs: int, stage: int, name: str) -> None:
         config = self._config
         fit(
@@ -207,6 +214,7 @@ class _Removal:
             optimiser=config.optimiser,
             learning_rate=config.learning_rate,
             momentum=config.momentum,
+            checkpoint=self.training(stage),
             description=f"{name}, {stage} removed",
             device=self._train[0].device,
             precision=precision_of(config),
@@ -314,7 +322,8 @@ def run(
     dataset : Samples, optional
         What ``load(config)`` gave; loaded if not given.
     checkpoint : path, optional
-        File that lets an interrupted run go on after the last complete removal.
+        File that lets an interrupted run go on after the last complete removal; a second one beside
+        it belongs to the training under way.
     name : str
         Text of the progress bar.
 
@@ -341,16 +350,18 @@ def run(
         own = seed + config.first + number
         if own in done:
             continue
-        removal, begin = _Removal(config, own, dataset), 1
+        removal, begin = _Removal(config, own, dataset, checkpoint), 0
         current = state["current"]
         if current is not None and current["seed"] == own:
             removal.resume(current)
             begin = current["removed"] + 1
-        else:
-            removal.start(name)
         for removed in range(begin, config.removals + 1):
-            removal.remove(removed, name)
+            if removed == 0:
+                removal.start(name)
+            else:
+                removal.remove(removed, name)
             if saved:
                 saved.save({"finished": rows, "current": removal.state(removed)})
+                removal.training(removed).remove()
         rows += removal.rows
     return {"stages": pd.DataFrame(rows)}
