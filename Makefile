@@ -64,7 +64,7 @@ TESTS := $(PYTHON) -m pytest
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: env data reproduce test lint pair nbval lab student report bench faults clean distclean help \
+.PHONY: env data reproduce test lint pair nbval lab student report bench costs faults clean distclean help \
         active-environment
 
 help: ## List the targets
@@ -128,6 +128,10 @@ report: env ## Write indexes and verdicts again, and the book of a profile into 
 
 bench: env ## Time against other libraries, growth and memory; writes book/benchmarks.md
 	@OMP_NUM_THREADS=1 IBCORE_BENCH_OUT=$${IBCORE_BENCH_OUT-book/benchmarks.md} $(TESTS) -m benchmark -p no:xdist tests/benchmarks
+
+costs: env ## Time a step of every training of the paper profile; writes book/costs.md
+	@table=$$(OMP_NUM_THREADS=1 $(PYTHON) -m ibcore cost) && \
+	  printf '# What the paper profile takes\n\nWritten by `make costs`.\n\n%s\n' "$$table" > book/costs.md
 
 faults: env ## Kill, fill up, damage and fuzz at length; the results must stay the same
 	@OMP_NUM_THREADS=1 HYPOTHESIS_PROFILE=long $(TESTS) -m faults -rP tests

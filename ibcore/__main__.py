@@ -1,7 +1,8 @@
 """The command ``ibcore``: look into the store of runs, and see verdicts and data sets.
 
-``ibcore list [WORD ...]``, ``show RUN``, ``compare RUN RUN``, ``verdicts`` and ``data [NAME ...]``;
-also as ``python -m ibcore``. A run is named by the first digits of its identifier.
+``ibcore list [WORD ...]``, ``show RUN``, ``compare RUN RUN``, ``verdicts``, ``cost`` and
+``data [NAME ...]``; also as ``python -m ibcore``. A run is named by the first digits of its
+identifier.
 """
 
 import argparse
@@ -171,6 +172,13 @@ def _list(words: list[str]) -> str:
     return _table(rows) if len(rows) else f"none of {len(records)} runs has {' and '.join(words)}"
 
 
+def _cost(given) -> str:
+    from ibcore import costs  # imports every experiment
+
+    workers = given.workers or costs.WORKERS
+    return costs.text(given.profile, given.notebooks, device=given.device, workers=workers)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="ibcore", description="Look into the store of runs, and see verdicts and data sets."
@@ -193,6 +201,11 @@ def _parser() -> argparse.ArgumentParser:
     told.add_argument(
         "--profile", choices=profiles.NAMES, help="default: the best result of paper and laptop"
     )
+    takes = command("cost", "say how long a profile will take on devices like this one", _cost)
+    takes.add_argument("notebooks", metavar="NOTEBOOK", nargs="*", help="such as 13; default: all")
+    takes.add_argument("--profile", choices=profiles.NAMES, default="paper", help="default: paper")
+    takes.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    takes.add_argument("--workers", metavar="N", type=int, nargs="+", help="default: 1 8 64")
     sets = command("data", "fetch data sets and say where each comes from", _data)
     sets.add_argument(
         "names", metavar="NAME", nargs="*", help=f"of {', '.join(datasets.names())}; or all"

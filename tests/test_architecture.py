@@ -24,7 +24,7 @@ LINES = (
     {"sweep", "claims", "plotting"},
     {"notebook"},
     {"reproduce"},
-    {"book", "pages"},
+    {"book", "costs", "pages"},
     {"__main__"},
 )
 LINE = {part: number for number, parts in enumerate(LINES) for part in parts}

@@ -34,9 +34,11 @@ from ibcore.pruning.surgery import count_macs, count_parameters, measure_latency
 from ibcore.seeds import derived_seed
 from ibcore.training import Checkpoint, fit
 
-__all__ = ["FULL", "Config", "device_name", "load", "run"]
+__all__ = ["CONTROLS", "FULL", "Config", "device_name", "load", "run"]
 
 FULL = "full network"
+CONTROLS = ("uniform", "random", "best random, accuracy", "best random, entropy")
+"""Policies without an agent: the same share everywhere, the first by lot, and the best by lot."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -234,18 +236,19 @@ class _Seed:
             self._prune(share, reward, self._searched(share, reward, find).policy)
 
     def _controls(self, share: float, budget: Budget) -> None:
-        uniform = budget.fit([1.0] * len(budget.structure.channels))
-        self._prune(share, "uniform", self._pruner.policy(uniform))
-
         def find(**options):
             return random_search(budget, self._evaluation("accuracy"), **options)
 
         found = self._searched(share, "random", find)
-        first = found.episodes[0]["counts"]
-        self._prune(share, "random", self._pruner.policy(first))
-        self._prune(share, "best random, accuracy", found.policy)
         lowest = min(found.episodes, key=lambda row: row["entropy"])["counts"]
-        self._prune(share, "best random, entropy", self._pruner.policy(lowest))
+        policies = (
+            self._pruner.policy(budget.fit([1.0] * len(budget.structure.channels))),
+            self._pruner.policy(found.episodes[0]["counts"]),
+            found.policy,
+            self._pruner.policy(lowest),
+        )
+        for method, policy in zip(CONTROLS, policies, strict=True):
+            self._prune(share, method, policy)
 
     def _prune(self, share: float, method: str, policy: Policy) -> None:
         self._note(share, method, self._pruner.prune(list(policy.kept.values())), policy)

@@ -40,7 +40,7 @@ from ibcore.recording import InformationRecorder
 from ibcore.seeds import derived_seed
 from ibcore.training import Checkpoint, crop_and_flip, fit
 
-__all__ = ["Config", "device_name", "load", "run"]
+__all__ = ["Config", "device_name", "load", "rounds", "run"]
 
 LATENCY_IMAGES, LATENCY_REPEATS = 100, 5
 CURVE_IMAGES = 200
@@ -281,7 +281,8 @@ class _Work:
                 self.keep()
 
 
-def _rounds(model, groups, kept, steps) -> int:
+def rounds(model, groups, kept, steps) -> int:
+    """Rounds until no group of layers has more filters than it keeps."""
     counts = [model.get_submodule(group[0]).out_channels for group in groups]
     return max(-(-(n - stays) // step) for n, stays, step in zip(counts, kept, steps, strict=True))
 
@@ -347,7 +348,7 @@ def run(
     for configuration, counts in config.configurations.items():
         kept = filters_kept(groups, counts, width=width)
         for score in config.pruned_by:
-            for number in range(1, _rounds(trained[0], groups, kept, steps) + 1):
+            for number in range(1, rounds(trained[0], groups, kept, steps) + 1):
                 stage += 1
                 if stage < work.state["finished"]:
                     continue

@@ -7,11 +7,11 @@ as a page of the book. Times are shown and never asserted.
 """
 
 import os
-import re
 from pathlib import Path
 
 import pytest
-import torch
+
+from ibcore.costs import processor
 
 _RATIOS = ("benchmark", "ours [ms]", "peer [ms]", "peer / ours", "note")
 _GROWTH = ("benchmark", "sizes", "time grows as", "largest [ms]", "memory, largest [MiB]")
@@ -89,13 +89,5 @@ def pytest_terminal_summary(terminalreporter, config):
     terminalreporter.write("\n".join(tables))
     if os.environ.get("IBCORE_BENCH_OUT"):
         ratios, growth = (markdown(*table) for table in config.stash[_rows].items())
-        page = _PAGE.format(device=_processor(), ratios=ratios, growth=growth)
+        page = _PAGE.format(device=processor(), ratios=ratios, growth=growth)
         Path(os.environ["IBCORE_BENCH_OUT"]).write_text(page, encoding="utf-8")
-
-
-def _processor():
-    """The processor's name, as far as the system tells it."""
-    facts = Path("/proc/cpuinfo")
-    text = facts.read_text(encoding="utf-8") if facts.exists() else ""
-    named = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
-    return named[1] if named else f"a processor with {torch.backends.cpu.get_cpu_capability()}"
