@@ -134,7 +134,8 @@ costs: env ## Time a step of every training of the paper profile; writes book/co
 	  printf '# What the paper profile takes\n\nWritten by `make costs`.\n\n%s\n' "$$table" > book/costs.md
 
 faults: env ## Kill, fill up, damage and fuzz at length; the results must stay the same
-	@OMP_NUM_THREADS=1 HYPOTHESIS_PROFILE=long $(TESTS) -m faults -rP tests
+	@OMP_NUM_THREADS=1 HYPOTHESIS_PROFILE=long $(TESTS) -n 2 tests/fuzz
+	@OMP_NUM_THREADS=1 $(TESTS) -m faults -rP tests
 
 clean: ## Remove runs, stamps, builds and smoke figures; keep environment, data, committed figures
 	@rm -rf $(OUTPUT)/data/runs $(OUTPUT)/figures/smoke $(OUTPUT)/build
