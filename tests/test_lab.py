@@ -21,16 +21,19 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 @pytest.fixture
 def lab(tmp_path):
-    """The address of a JupyterLab, started as `make lab` does."""
+    """The address of a JupyterLab, started as `make lab` does, on sources older than notebooks."""
     recipe = re.search(r"^lab:.*\n\t@\$\(PYTHON\) (.*)$", (CHECKOUT / "Makefile").read_text(), re.M)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
+    notebooks = shutil.copytree(CHECKOUT / "notebooks", tmp_path / "notebooks")
+    for source in notebooks.glob("*.py"):
+        os.utime(source, (0, 0))
     options = ["--no-browser", "--allow-root", "--IdentityProvider.token=", f"--port={port}"]
     folders = ("HOME", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR")
     server = subprocess.Popen(
         [sys.executable, *shlex.split(recipe.group(1)), *options],
-        cwd=CHECKOUT,
+        cwd=tmp_path,
         env=os.environ | {name: str(tmp_path / name) for name in folders},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import yaml
 
 NAMES = ("smoke", "laptop", "paper")
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # of libyaml, where PyYAML has it
 
 Config = TypeVar("Config")
 
@@ -29,7 +30,8 @@ def read(profile: str) -> dict[str, dict]:
     if profile not in NAMES:
         raise ValueError(f"unknown profile {profile!r}; known profiles: {', '.join(NAMES)}")
     try:
-        sections = yaml.safe_load(resources.files(__name__).joinpath(f"{profile}.yaml").read_text())
+        text = resources.files(__name__).joinpath(f"{profile}.yaml").read_text()
+        sections = yaml.load(text, Loader=_LOADER)
     except Exception as error:  # PyYAML answers odd values with many kinds of exception
         raise ValueError(f"{profile}.yaml: not a profile ({error})") from error
     _check_mapping(sections, f"{profile}.yaml")
