@@ -231,12 +231,12 @@ class LayerFreezing(Callback):
     times : list of dict
         ``seed, method, epoch, training, measuring`` in seconds: loss and gradients of this
         replica over the epoch (the optimiser's steps are taken for all replicas together and not
-        counted), and the measurement of its entropies after it.
+        counted), and the measurement of its entropies after it. On a CPU it is processor time.
 
     Notes
     -----
     The replicas take turns within every training step, so that whatever else slows the machine
-    down hits them alike.
+    down hits them alike. Processor time leaves out what other programs take.
     """
 
     def __init__(
@@ -285,8 +285,9 @@ class LayerFreezing(Callback):
         self._seconds[self.members[index]] += self._now() - started
 
     def _now(self) -> float:
-        if self._inputs.is_cuda:
-            torch.cuda.synchronize(self._inputs.device)
+        if not self._inputs.is_cuda:
+            return time.process_time()
+        torch.cuda.synchronize(self._inputs.device)
         return time.perf_counter()
 
     def _of(self, rows: list[dict], seed: int, name: str) -> list[dict]:

@@ -160,7 +160,8 @@ chapter.table("thresholds", what_if, f"Of {len(layers)} layers, those that would
 #
 # Measured per network, in turns within every step: loss and gradients, and the entropies of the
 # layers that are still trained. The optimiser's steps, which frozen layers also save, are taken
-# for all networks together and left out; so is testing. Epochs 0 and 1 pay for warming up.
+# for all networks together and left out; so is testing. Epochs 0 and 1 pay for warming up. On a CPU
+# it is processor time, which other programs disturb least.
 
 # %% tags=["nbval-ignore-output"]
 warm = times[times["epoch"] > 1]
