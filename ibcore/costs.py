@@ -8,6 +8,7 @@ import dataclasses
 import functools
 import heapq
 import re
+import sys
 import textwrap
 import time
 from collections.abc import Iterable, Sequence
@@ -37,16 +38,6 @@ WORKERS = (1, 8, 64)
 SECONDS_TIMED = 0.5
 LARGEST_BATCH = 1024
 """Of larger batches a part is timed; the time of an image no longer depends on it."""
-_EXPERIMENTS = (
-    amc,
-    entropy_by_depth,
-    filter_pruning,
-    information_plane,
-    known_truth,
-    layer_freezing,
-    layer_removal,
-    saliency_evolution,
-)
 IMAGES = {
     "caltech101": 132,
     "cifar10": 50_000,
@@ -252,7 +243,8 @@ def makespan(seconds: Iterable[float], workers: int) -> float:
 
 def _experiment(notebook: str):
     """The module whose runs a notebook asks for."""
-    known = {module.__name__.rpartition(".")[2]: module for module in _EXPERIMENTS}
+    modules = {sys.modules[kind.__module__] for kind in trainings.registry if kind is not object}
+    known = {module.__name__.rpartition(".")[2]: module for module in modules}
     asked = re.search(r"sweep\.run\((\w+),", reproduce.source(notebook).read_text())
     if asked is None or asked[1] not in known:
         raise ValueError(f"{notebook} asks for no run of an experiment")
