@@ -193,12 +193,17 @@ def numerical_source(module: str) -> str:
 
 
 def commit() -> dict:
-    """Commit of the checkout and whether tracked files differ from it; None outside a checkout."""
+    """Commit of the checkout and whether it has been changed since; None outside a checkout.
+
+    Tracked files that the commands write themselves do not count: figures, notebooks, pages.
+    """
     folder = Path(__file__).resolve().parents[1]
     head = _git(folder, "rev-parse", "HEAD")
     if not head:
         return {"commit": None, "dirty": None}
-    return {"commit": head, "dirty": bool(_git(folder, "status", "--porcelain", "-uno"))}
+    made = [f":(top,exclude){name}" for name in ("figures", "*.ipynb", "*.md")]
+    changed = _git(folder, "status", "--porcelain", "--untracked-files=no", "--", ":(top)", *made)
+    return {"commit": head, "dirty": bool(changed)}
 
 
 def _git(folder: Path, *arguments: str) -> str | None:

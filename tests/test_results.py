@@ -399,11 +399,18 @@ def test_commit(repository):
     assert results.commit() == {"commit": None, "dirty": None}
     git(repository, "init", "-q")
     assert results.commit() == {"commit": None, "dirty": None}
+    made = [repository / "figures" / "a.csv", repository / "notebooks" / "a.ipynb"]
+    made.append(repository / "README.md")
+    for path in made:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("1\n")
     git(repository, "add", ".")
     git(repository, "commit", "-qm", "m")
     head = git(repository, "rev-parse", "HEAD")
     assert results.commit() == {"commit": head, "dirty": False}
     (repository / "untracked").touch()
+    for path in made:
+        path.write_text("2\n")
     assert results.commit() == {"commit": head, "dirty": False}
     (repository / "ibcore" / "results.py").write_text("2\n")
     assert results.commit() == {"commit": head, "dirty": True}
