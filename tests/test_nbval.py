@@ -82,6 +82,18 @@ def _check(folder, name, changes=()):
     return failed, place, differing
 
 
+def test_only_the_notebooks_are_executed_and_not_their_scripts():
+    process = subprocess.run(
+        [*(sys.executable, "-m", "pytest", "--collect-only", "-q"), *("--nbval-lax", "notebooks/")],
+        cwd=CHECKOUT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    files = {line.partition("::")[0] for line in process.stdout.splitlines() if "::" in line}
+    assert files == {f"notebooks/{path.name}" for path in CHECKOUT.glob("notebooks/[0-9]*.ipynb")}
+
+
 @pytest.mark.slow
 def test_the_unchanged_package_passes(tmp_path):
     assert _check(tmp_path, "00_estimators")[0] == []
