@@ -24,7 +24,7 @@
 # **You will learn** what a *saturated* estimate is, and why it cannot answer the question whether a
 # layer compresses.
 #
-# Runtime on two cores: smoke 15 s, laptop 1.5 min, paper (10,000 epochs, 10,000 images) about a
+# Runtime on two cores: smoke 15 s, laptop 1 min, paper (10,000 epochs, 10,000 images) about a
 # day without a GPU.
 
 # %%

@@ -1,5 +1,7 @@
 """Figures of the pruning searches: panels, lines, the warm-up, and every policy as a dot."""
 
+import itertools
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -60,6 +62,21 @@ def test_reward_scatter():
         "mean aura matrix entropy (no unit)",
         "validation accuracy",
     )
+
+
+def test_long_numbers_of_the_reward_scatter_stay_apart():
+    table = episodes()
+    table["entropy"] = np.random.default_rng(0).uniform(-0.0829, -0.0648, len(table))
+    with plt.rc_context():
+        plotting.use_style()
+        figure = plotting.reward_scatter(table)
+        figure.draw_without_rendering()
+    for ax in visible(figure):
+        low, high = ax.get_xlim()
+        marks = zip(ax.get_xticks(), ax.get_xticklabels(), strict=True)
+        boxes = [label.get_window_extent() for place, label in marks if low <= place <= high]
+        assert len(boxes) >= 2
+        assert all(left.x1 < right.x0 for left, right in itertools.pairwise(boxes))
 
 
 def test_channels_kept():

@@ -144,6 +144,7 @@ def reward_scatter(episodes: pd.DataFrame) -> Figure:
                 one["entropy"], one["accuracy"], ".", color=SEARCHES[search], alpha=0.5,
                 label=search,
             )  # fmt: skip
+        ax.xaxis.set_major_locator(MaxNLocator(4))  # numbers of seven characters
         ax.set(
             xlabel="mean aura matrix entropy (no unit)",
             ylabel="validation accuracy",
