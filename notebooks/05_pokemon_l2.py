@@ -39,7 +39,7 @@
 # **You will learn** how over-fitting looks in an information plane, and that "compression" by KDE
 # needs a noise variance to be a statement at all.
 #
-# Runtime on two cores: smoke 10 s, laptop 1 min, paper half an hour, with
+# Runtime on two cores: smoke 10 s, laptop 1.5 min, paper half an hour, with
 # 300k.csv some hours.
 
 # %%
