@@ -97,6 +97,23 @@ def test_ceilings_are_dotted_named_and_visible(ax):
     assert contains(ax.get_ylim(), 1.5)
 
 
+@pytest.mark.parametrize("stopped", [False, True])
+def test_the_legend_hides_neither_a_ceiling_nor_its_name(ax, stopped):
+    """With points everywhere else the legend goes to the upper left."""
+    places = [(x, y) for x in range(11) for y in np.linspace(0, 1.4, 15) if x > 4 or y < 0.9]
+    plane = pd.DataFrame(places, columns=["I_XT", "I_TY"])
+    plane = plane.assign(seed=0, epoch=range(len(plane)), layer="only", layer_index=0)
+    plotting.information_plane(ax, plane, ceiling_X=10.2, ceiling_Y=1.4)
+    if stopped:
+        plotting.early_stopping(ax, plane, pd.DataFrame({"seed": [0], "epoch": [3]}))
+    ax.figure.canvas.draw()
+    legend = ax.get_legend().get_window_extent()
+    line = ax.transData.transform((0, 1.4))[1]
+    assert line - 20 < legend.y1 < line
+    for name in ax.texts:
+        assert not name.get_window_extent().overlaps(legend)
+
+
 def test_no_ceiling_no_dotted_line(ax):
     plotting.information_plane(ax, table())
     assert not [line for line in ax.lines if line.get_linestyle() == ":"]
@@ -217,8 +234,8 @@ def test_planes_share_one_colour_bar_and_scale():
         (1, ["0", "1", "2"]),
         (60, ["0", "1", "10", "60"]),
         (100, ["0", "1", "10", "100"]),
-        (120, ["0", "1", "10", "100"]),
-        (1200, ["0", "1", "10", "100", "1000"]),
+        (120, ["0", "1", "10", "120"]),
+        (1200, ["0", "1", "10", "100", "1200"]),
         (4000, ["0", "1", "10", "100", "1000", "4000"]),
     ],
 )
@@ -258,6 +275,12 @@ def boxes(figure, texts):
     return [text.get_window_extent() for text in texts]
 
 
+def band_edges(ax):
+    (band,) = (c for c in ax.collections if isinstance(c, PolyCollection))
+    heights = band.get_paths()[0].vertices[:, 1]
+    return heights.min(), heights.max()
+
+
 def test_over_epochs_is_mean_and_standard_deviation(ax):
     assert plotting.over_epochs(ax, table(), "I_XT", hue="layer", ylabel="y", title="t") is ax
     lines = {line.get_label(): line for line in ax.lines}
@@ -281,6 +304,25 @@ def test_over_epochs_shows_epoch_0_zero_and_the_ceiling(ax):
     assert ax.get_ylabel() == "I_XT"
     dotted = [line for line in ax.lines if line.get_linestyle() == ":"]
     assert [line.get_ydata()[0] for line in dotted] == [12.0]
+
+
+def test_a_band_ends_where_no_value_can_be(ax):
+    """One seed at 0 and one at the ceiling: mean and deviation alone reach beyond both."""
+    ends = pd.DataFrame(
+        {"seed": [0, 1] * 2, "epoch": [0, 0, 10, 10], "v": [0.0, 8.0] * 2, "l": "a"}
+    )
+    plotting.over_epochs(ax, ends, "v", hue="l", ceiling=8.0)
+    assert band_edges(ax) == pytest.approx((0.0, 8.0))
+
+
+@pytest.mark.parametrize(("low", "high"), [(-1.0, 8.0), (0.0, 9.0)])
+def test_a_band_is_whole_where_values_are_beyond(ax, low, high):
+    """Estimates may be below 0 or above the ceiling; then that side of the band is not cut."""
+    ends = pd.DataFrame({"seed": [0, 1], "epoch": [10, 10], "v": [low, high], "l": "a"})
+    plotting.over_epochs(ax, ends, "v", hue="l", ceiling=8.0)
+    middle, spread = (low + high) / 2, (high - low) / 2**0.5
+    cut = (0.0, middle + spread) if low == 0 else (middle - spread, 8.0)
+    assert band_edges(ax) == pytest.approx(cut)
 
 
 def test_negative_curves_are_shown(ax):

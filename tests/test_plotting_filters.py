@@ -52,7 +52,7 @@ def test_every_filter_has_a_plane_with_the_same_limits():
     figure = plotting.filter_planes(table, BOUNDS)
     ax, bar = figure.axes
     assert [text.get_text() for text in ax.texts] == [str(i) for i in range(32)]
-    assert bar.get_ylabel() == "epoch (0 = initialisation)"
+    assert bar.get_ylabel() == "epoch"
     assert ax.get_xlabel() == "I(X;T) [bits]"
     assert ax.get_ylabel() == "I(T;Y) [bits]"
     ceilings, paths, frames, points, ends = ax.collections

@@ -47,19 +47,21 @@ def over_epochs(
 ) -> Axes:
     """One line per value of ``hue`` over epochs, with the standard deviation over seeds as a band.
 
+    The band ends at 0 and at ``ceiling`` where no value is beyond them.
     Labels stand at the ends of the lines (or in a legend), epoch is on a logarithmic scale that
     shows epoch 0. Zero is visible unless ``zero`` is False.
     """
     levels = list(dict.fromkeys(table[hue]))
     colours = dict(zip(levels, sns.color_palette("colorblind", len(levels)), strict=True))
+    floor = 0.0 if table[value].min() >= 0 else None
+    roof = ceiling if ceiling is not None and table[value].max() <= ceiling + 1e-9 else None
     ends = []
     for level in levels:
         curves = table[table[hue] == level].groupby("epoch")[value]
         mean, spread = curves.mean(), curves.std().fillna(0.0)
         ax.plot(mean.index, mean, color=colours[level], linewidth=1.4, label=str(level))
-        ax.fill_between(
-            mean.index, mean - spread, mean + spread, color=colours[level], alpha=0.2, linewidth=0
-        )
+        low, high = (mean - spread).clip(lower=floor), (mean + spread).clip(upper=roof)
+        ax.fill_between(mean.index, low, high, color=colours[level], alpha=0.2, linewidth=0)
         ends.append((mean.iloc[-1], str(level), colours[level]))
     last = table["epoch"].max()
     _epoch_axis(ax, last)

@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+from matplotlib.transforms import Bbox, BboxBase, IdentityTransform, TransformedBbox
 
 from ibcore.plotting.curves import over_epochs
 from ibcore.plotting.style import MARKERS, epoch_norm, grid, mean_over_seeds
@@ -86,9 +87,23 @@ def information_plane(
         )
     _limits(ax, whole, ceiling_X, ceiling_Y)
     when = "the last epoch" if until is None else f"epoch {mean['epoch'].max()}"
-    ax.legend(title=f"layer at {when}", fontsize=7, title_fontsize=7, loc="best")
+    corner = ceiling_X or ax.get_xlim()[1], ceiling_Y or ax.get_ylim()[1]
+    box = Bbox([(ax.get_xlim()[0], ax.get_ylim()[0]), corner])
+    _legend(ax, f"layer at {when}", TransformedBbox(box, ax.transData))
     ax.set(xlabel="I(X;T) [bits]", ylabel="I(T;Y) [bits]", title=title)
     return points
+
+
+def _legend(ax: Axes, title: str, inside: BboxBase) -> None:
+    """The best corner of a box on the screen, which ends at the limits so that none is hidden."""
+    ax.legend(
+        title=title,
+        fontsize=7,
+        title_fontsize=7,
+        loc="best",
+        bbox_to_anchor=inside,
+        bbox_transform=IdentityTransform(),
+    )
 
 
 def _limits(ax: Axes, mean: pd.DataFrame, ceiling_X, ceiling_Y) -> None:
@@ -100,27 +115,18 @@ def _limits(ax: Axes, mean: pd.DataFrame, ceiling_X, ceiling_Y) -> None:
         if ceiling is not None:
             line(ceiling, color="0.4", linestyle=":", linewidth=1, zorder=0)
             values.append(ceiling)
-            if column == "I_XT":
-                ax.text(
-                    ceiling,
-                    0.02,
-                    text,
-                    fontsize=7,
-                    color="0.4",
-                    rotation=90,
-                    ha="right",
-                    transform=ax.get_xaxis_transform(),
-                )
-            else:
-                ax.text(
-                    0.02,
-                    ceiling,
-                    text,
-                    fontsize=7,
-                    color="0.4",
-                    va="bottom",
-                    transform=ax.get_yaxis_transform(),
-                )
+            upright = column == "I_XT"
+            ax.annotate(
+                text,
+                (ceiling, 0.02) if upright else (0.02, ceiling),
+                xycoords=ax.get_xaxis_transform() if upright else ax.get_yaxis_transform(),
+                xytext=(1.5, 0) if upright else (0, 1.5),
+                textcoords="offset points",
+                fontsize=7,
+                color="0.4",
+                rotation=90 if upright else 0,
+                annotation_clip=False,
+            )
         low, high = min(values), max(values)
         margin = 0.05 * (high - low or 1.0)
         (ax.set_xlim if column == "I_XT" else ax.set_ylim)(low - margin, high + margin)
@@ -132,8 +138,9 @@ def epoch_colourbar(figure: Figure, points, axes=None, *, cax: Axes | None = Non
     bar = figure.colorbar(points, **where)
     last = points.norm.vmax
     ticks = [0, *(10**k for k in range(int(np.log10(last)) + 1))]
-    if last > 1.5 * ticks[-1]:
-        ticks.append(int(last))
+    if points.norm(ticks[-1]) > 0.9:
+        ticks.pop()
+    ticks.append(int(last))
     bar.set_ticks(ticks, labels=[str(tick) for tick in ticks])
     bar.minorticks_off()
     bar.set_label("epoch (0 = initialisation)")
@@ -219,8 +226,8 @@ def early_stopping(ax: Axes, table: pd.DataFrame, stops: pd.DataFrame) -> Axes:
         where["I_XT"], where["I_TY"], marker="*", s=70, color="crimson", zorder=5, linewidth=0,
         label="early stopping",
     )  # fmt: skip
-    title = ax.get_legend().get_title().get_text()
-    ax.legend(title=title, fontsize=7, title_fontsize=7, loc="best")
+    legend = ax.get_legend()
+    _legend(ax, legend.get_title().get_text(), legend.get_bbox_to_anchor())
     return ax
 
 
@@ -300,6 +307,7 @@ def filter_planes(table: pd.DataFrame, bounds: pd.DataFrame, *, columns: int = 8
     points = _small_planes(ax, table.sort_values(["filter", "epoch"]), limits, columns)
     place = figure.add_axes((1 - 0.8 / width, 0.6 / height, 0.15 / width, 1 - 1.0 / height))
     epoch_colourbar(figure, points, cax=place)
+    place.set_ylabel("epoch", fontsize=9)
     return figure
 
 
