@@ -85,9 +85,9 @@ chapter.figure("planes_test", figure, f"Information planes on the test images, {
 output = measurements[measurements["layer"] == "output"]
 output = output.assign(width=output["width"].astype(str))
 figure = plotting.information_over_epochs(
-    output, hue="width", by=["dataset", "set"], title="output layer"
+    output, bounds, hue="width", by=["dataset", "set"], title="output layer"
 )
-chapter.figure("output_layer", figure, f"Output layer by width of the network, {how}, with spread")
+chapter.figure("output_layer", figure, f"Output layer by width, {how}, with spread; dotted: H(Y)")
 
 # %%
 figure, axes = plotting.grid(settings["dataset"].nunique(), width=5)

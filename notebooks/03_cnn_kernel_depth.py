@@ -111,8 +111,8 @@ output = whole[whole["layer"] == "output"]
 def curves(series, name):
     """I(X;T) and I(T;Y) of the output layer, one line per size."""
     part = output[output["series"] == series]
-    figure = plotting.information_over_epochs(part, hue="setting", by=["dataset", "set"])
-    return chapter.figure(name, figure, f"Output layer by size, {series}, {how}, with spread")
+    figure = plotting.information_over_epochs(part, bounds, hue="setting", by=["dataset", "set"])
+    return chapter.figure(name, figure, f"Output layer by size, {series}, {how}; dotted: H(Y)")
 
 
 curves("kernel, 5 convolutions", "output_kernel_5")

@@ -83,8 +83,10 @@ planes("pooling", "planes_pooling")
 # %%
 output = whole[whole["layer"] == "output"]
 pooling = output[output["series"] == "pooling"]
-figure = plotting.information_over_epochs(pooling, hue="setting", by=["dataset", "set"])
-chapter.figure("output_pooling", figure, f"Output layer with and without pooling, {how}")
+figure = plotting.information_over_epochs(pooling, bounds, hue="setting", by=["dataset", "set"])
+chapter.figure(
+    "output_pooling", figure, f"Output layer with and without pooling, {how}; dotted: H(Y)"
+)
 
 # %% [markdown]
 # ## Fully connected layers (Fig. 8)

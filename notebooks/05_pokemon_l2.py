@@ -113,8 +113,10 @@ chapter.figure(
 )
 
 # %%
-figure = plotting.information_over_epochs(chosen, hue="layer", by=["run"])
-chapter.figure("layers", figure, f"Each layer, KDE upper bound, variance 0.1, {how}, with spread")
+figure = plotting.information_over_epochs(chosen, bounds, hue="layer", by=["run"])
+chapter.figure(
+    "layers", figure, f"Each layer, KDE upper bound, variance 0.1, {how}; dotted: limits"
+)
 
 # %% [markdown]
 # The lower bound. Both values of $I(T;Y)$ are differences of two bounds and bound nothing.

@@ -89,8 +89,10 @@ figure = plotting.information_planes(pair, bounds)
 chapter.figure("pooling_planes", figure, f"Whole layers before and after pooling, {how}")
 
 # %%
-figure = plotting.information_over_epochs(pair, hue="layer", by=["run"])
-chapter.figure("pooling_curves", figure, f"Whole layers before and after pooling, {how}, spread")
+figure = plotting.information_over_epochs(pair, bounds, hue="layer", by=["run"])
+chapter.figure(
+    "pooling_curves", figure, f"Whole layers before and after pooling, {how}; dotted: limits"
+)
 
 # %% [markdown]
 # Per filter the comparison is not clouded by the ceiling: a map of many values becomes one number.
@@ -99,8 +101,10 @@ chapter.figure("pooling_curves", figure, f"Whole layers before and after pooling
 of_filters = filters[filters["layer"].isin(["layer2.1", "pool"])]
 keys = ["run", "set", "layer", "epoch", "seed"]
 mean_filter = of_filters.groupby(keys, sort=False)[["I_XT", "I_TY"]].mean().reset_index()
-figure = plotting.information_over_epochs(mean_filter, hue="layer", by=["run"])
-chapter.figure("pooling_filters", figure, f"The mean filter before and after pooling, {how}")
+figure = plotting.information_over_epochs(mean_filter, bounds, hue="layer", by=["run"])
+chapter.figure(
+    "pooling_filters", figure, f"The mean filter before and after pooling, {how}; dotted: limits"
+)
 
 # %%
 pooled = filters[(filters["layer"] == "pool") & (filters["seed"] == seed)]

@@ -754,7 +754,8 @@ def test_answers_are_cells_with_the_drop_or_a_word():
 
 def test_information_is_drawn_above_and_below():
     both = pd.concat([table().assign(set=part) for part in ("train", "test")])
-    figure = plotting.information_over_epochs(both, hue="layer", by=["set"], title="net")
+    bounds = pd.concat([limits(x=x).assign(set=part) for part, x in (("train", 12), ("test", 99))])
+    figure = plotting.information_over_epochs(both, bounds, hue="layer", by=["set"], title="net")
     labels = [(ax.get_ylabel(), ax.get_title()) for ax in figure.axes]
     assert labels == [
         ("I(X;T) [bits]", "net, train"),
@@ -762,6 +763,8 @@ def test_information_is_drawn_above_and_below():
         ("I(T;Y) [bits]", "net, train"),
         ("I(T;Y) [bits]", "net, test"),
     ]
+    dotted = [line for ax in figure.axes for line in ax.lines if line.get_linestyle() == ":"]
+    assert [line.get_ydata()[0] for line in dotted] == [12, 1, 1]
     plt.close(figure)
 
 

@@ -139,23 +139,34 @@ def layers_over_epochs(
     return figure
 
 
+def ceilings(part: pd.DataFrame, bounds: pd.DataFrame) -> dict[str, float]:
+    """The limits of one run, set and number of samples."""
+    on = [key for key in ("run", "set", "n") if key in part and key in bounds]
+    limits = bounds[(bounds[on] == part[on].iloc[0]).all(axis=1)].iloc[0]
+    return {column: limits[column] for column in ("ceiling_X", "ceiling_Y")}
+
+
 INFORMATION = {"I_XT": "I(X;T) [bits]", "I_TY": "I(T;Y) [bits]"}
 
 
 def information_over_epochs(
-    table: pd.DataFrame, *, hue: str, by: Sequence[str], title=""
+    table: pd.DataFrame, bounds: pd.DataFrame, *, hue: str, by: Sequence[str], title=""
 ) -> Figure:
     """I(X;T) above and I(T;Y) below, one column of panels per value of the columns ``by``.
 
     Each panel is ``over_epochs`` with a line per value of ``hue``; its title is ``title`` and the
-    values of ``by``.
+    values of ``by``. The limit in ``bounds`` (``run, set, n, ceiling_X, ceiling_Y``) is drawn where
+    a value is above half of it.
     """
     panels = list(table.groupby(list(by), sort=False))
     figure, axes = grid(len(panels), rows=2, height=3)
     for column, (values, part) in enumerate(panels):
         name = ", ".join(filter(None, (title, *map(str, values))))
-        for ax, (value, label) in zip(axes[:, column], INFORMATION.items(), strict=True):
-            over_epochs(ax, part, value, hue=hue, ylabel=label, title=name)
+        limits = ceilings(part, bounds).values()
+        for ax, limit, value in zip(axes[:, column], limits, INFORMATION, strict=True):
+            near = limit if 2 * part[value].max() > limit else None
+            label = INFORMATION[value]
+            over_epochs(ax, part, value, hue=hue, ceiling=near, ylabel=label, title=name)
     return figure
 
 

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Bbox, BboxBase, IdentityTransform, TransformedBbox
 
-from ibcore.plotting.curves import over_epochs
+from ibcore.plotting.curves import ceilings, over_epochs
 from ibcore.plotting.style import MARKERS, epoch_norm, grid, mean_over_seeds
 
 
@@ -189,7 +189,7 @@ def information_planes(
         points = information_plane(
             ax,
             part,
-            **_ceilings(part, bounds),
+            **ceilings(part, bounds),
             last_epoch=last,
             until=until,
             title=(titles or {}).get(value, str(value)),
@@ -198,13 +198,6 @@ def information_planes(
         ax.set_visible(False)
     epoch_colourbar(figure, points, list(axes.flat))
     return figure
-
-
-def _ceilings(part: pd.DataFrame, bounds: pd.DataFrame) -> dict[str, float]:
-    """The limits of one run, set and number of samples."""
-    on = [key for key in ("run", "set", "n") if key in part and key in bounds]
-    limits = bounds[(bounds[on] == part[on].iloc[0]).all(axis=1)].iloc[0]
-    return {column: limits[column] for column in ("ceiling_X", "ceiling_Y")}
 
 
 def early_stopping(ax: Axes, table: pd.DataFrame, stops: pd.DataFrame) -> Axes:
@@ -250,7 +243,7 @@ def planes_and_training(
     last = int(table["epoch"].max())
     for row, run in zip(axes, runs, strict=True):
         part, trained = table[table["run"] == run], history[history["run"] == run]
-        limits = _ceilings(part, bounds)
+        limits = ceilings(part, bounds)
         points = information_plane(row[2], part, **limits, last_epoch=last, title=run)
         for ax, quantity in zip(row, ("loss", "accuracy"), strict=False):
             both = pd.concat(
@@ -303,7 +296,7 @@ def filter_planes(table: pd.DataFrame, bounds: pd.DataFrame, *, columns: int = 8
     figure.subplots_adjust(
         left=0.7 / width, right=1 - 1.0 / width, bottom=0.6 / height, top=1 - 0.4 / height
     )
-    limits = np.array(list(_ceilings(table, bounds).values()))
+    limits = np.array(list(ceilings(table, bounds).values()))
     points = _small_planes(ax, table.sort_values(["filter", "epoch"]), limits, columns)
     place = figure.add_axes((1 - 0.8 / width, 0.6 / height, 0.15 / width, 1 - 1.0 / height))
     epoch_colourbar(figure, points, cax=place)
