@@ -346,7 +346,10 @@ def remove_leftovers(experiment: str, identifier: str) -> None:
     """Delete what interrupted attempts at this run left behind; call it under the run's lock."""
     folder = runs_folder() / experiment
     for leftover in folder.glob(f".{identifier}.*"):
-        shutil.rmtree(leftover, ignore_errors=True)
+        if leftover.is_dir():
+            shutil.rmtree(leftover, ignore_errors=True)
+        else:
+            leftover.unlink(missing_ok=True)
     for leftover in folder.glob(f"{identifier}.checkpoint.*.tmp"):
         leftover.unlink(missing_ok=True)
 

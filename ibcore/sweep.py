@@ -17,7 +17,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -117,6 +117,24 @@ def _short(module: str) -> str:
     return module.rsplit(".", 1)[-1]
 
 
+def _earlier_seconds(checkpoint: Path) -> float:
+    """Seconds that interrupted attempts at a run took up to its newest checkpoint.
+
+    Attempts may be killed, so each notes only its start (and what came before) when it begins; how
+    long it went on is told by the age of what it saved.
+    """
+    note = checkpoint.with_suffix(".started")
+    saved = [path.stat().st_mtime for path in checkpoint.parent.glob(f"{checkpoint.name}*")]
+    earlier = 0.0
+    if saved:
+        with suppress(OSError, ValueError):
+            spent, started = map(float, note.read_text().split())
+            went_on = max(saved) > started
+            earlier = spent + (max(saved) - started if went_on else 0.0)
+    results.write_atomically(note, f"{earlier} {time.time()}\n")
+    return earlier
+
+
 def _compute(
     module: str, name: str, config: Any, seed: int, dataset: Any, checkpoint: Path
 ) -> tuple[dict[str, pd.DataFrame], dict]:
@@ -124,7 +142,7 @@ def _compute(
     experiment = importlib.import_module(module)
     threads = torch.get_num_threads()
     torch.set_num_threads(config.threads)
-    started = time.perf_counter()
+    earlier, started = _earlier_seconds(checkpoint), time.perf_counter()
     try:
         tables = experiment.run(config, seed, dataset, checkpoint=checkpoint, name=name)
     finally:
@@ -143,7 +161,7 @@ def _compute(
         "device": experiment.device_name(config),
         "threads": config.threads,
         "versions": results.versions(),
-        "seconds": time.perf_counter() - started,
+        "seconds": earlier + time.perf_counter() - started,
     }
     return tables, record
 
@@ -164,7 +182,8 @@ def _execute(
         dataset = importlib.import_module(module).load(config)
         tables, record = _compute(module, name, config, seed, dataset, checkpoint)
         results.save_run(short, identifier, tables, record)
-        checkpoint.unlink(missing_ok=True)
+        for path in (checkpoint, checkpoint.with_suffix(".started")):
+            path.unlink(missing_ok=True)
 
 
 def _one_after_the_other(tasks: Iterable[tuple]) -> Iterator[None]:

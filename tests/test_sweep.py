@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -204,8 +205,8 @@ def test_a_failing_run_raises_and_the_finished_stay(toy, computed, output):
     assert computed() == ["a", "bad"]
     finished = identifiers(sweep.run(toy, {"a": configs["a"]}))
     # the checkpoint of the failed run is kept, nothing of it looks finished
-    assert [name for name in files(output) if not name.endswith(".checkpoint")] == finished
-    assert len(files(output)) == 2
+    unfinished = [name for name in files(output) if name not in finished]
+    assert [Path(name).suffix for name in unfinished] == [".checkpoint", ".started"]
     with pytest.raises(RuntimeError, match="bad failed"):
         sweep.run(toy, configs)
     assert computed() == ["a", "bad", "bad"]
@@ -221,8 +222,41 @@ def test_leftovers_of_a_killed_attempt_are_removed(toy, output):
     folder = results.run_folder("toy", name)
     folder.rename(folder.with_name(f".{name}.killed"))
     (folder.parent / f"{name}.checkpoint.1.tmp").touch()
+    (folder.parent / f".{name}.started.1").touch()
     sweep.run(toy, {"a": toy.Config(1.0)})
     assert files(output) == [name]
+
+
+@pytest.mark.parametrize(
+    ("note", "saved", "seconds"),
+    [
+        ("5 1000", [1007], 12),
+        ("5 1000", [400, 1007], 12),
+        ("5 1000", [400], 5),
+        ("5 1000", [], 0),
+        ("5 10", [], 0),
+        ("5", [1007], 0),
+        ("damaged 1000", [1007], 0),
+        (None, [1007], 0),
+    ],
+    ids=[
+        "went on for 7 s", "several files", "killed before it saved", "begins anew",
+        "old and begins anew", "truncated", "damaged", "of an older version",
+    ],
+)  # fmt: skip
+def test_seconds_of_earlier_attempts(tmp_path, note, saved, seconds):
+    checkpoint = tmp_path / "abc.checkpoint"
+    if note is not None:
+        (tmp_path / "abc.started").write_text(note)
+    for number, age in enumerate(saved):
+        part = tmp_path / f"abc.checkpoint{f'.{number}' if number else ''}"
+        part.touch()
+        os.utime(part, (age, age))
+    before = time.time()
+    assert sweep._earlier_seconds(checkpoint) == seconds
+    spent, started = map(float, (tmp_path / "abc.started").read_text().split())
+    assert spent == seconds
+    assert before <= started <= time.time()
 
 
 def test_a_run_that_another_process_has_finished_meanwhile(toy, computed):
@@ -418,6 +452,8 @@ def test_killed_in_the_middle_of_a_run_it_goes_on_with_the_same_bits(python, out
     folder = output / "data" / "runs" / "information_plane"
     assert len(list(folder.glob("*/run.json"))) == 1
     (checkpoint,) = folder.glob("*.checkpoint")
+    later = time.time() + 1000
+    os.utime(checkpoint, (later, later))
 
     seen, record = [], InformationRecorder.on_epoch
 
@@ -431,6 +467,7 @@ def test_killed_in_the_middle_of_a_run_it_goes_on_with_the_same_bits(python, out
     monkeypatch.undo()
     assert_undisturbed(found)
     assert checkpoint.stem in identifiers(found)
+    assert sum(run.record["seconds"] > 1000 for run in found.runs.values()) == 1
     assert sorted(p.name for p in folder.iterdir() if p.suffix != ".lock") == identifiers(found)
 
 
