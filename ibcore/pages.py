@@ -141,6 +141,9 @@ timeout --signal=INT 9m make reproduce PROFILE=paper ONLY=13
 ```
 
 The lines that it prints meanwhile say how many runs are finished and how far the present one is.
+The time of a notebook that has been run is at least what its records say: what an interrupted run
+took after its last checkpoint is in none of them, and records of 07 and 08 hold only the last of
+several slices; these notebooks took an hour each.
 """
 
 
@@ -173,7 +176,7 @@ def _row_of_run(manifest: dict, values: list[dict]) -> dict:
         "data (source)": ", ".join(sources),
         "seeds": _seeds(manifest["seed"], values),
         "commit": "; ".join(commits.unique()),
-        "time": f"{amount} in {len(runs)} runs",
+        "time": f"at least {amount} in {len(runs)} run{'s' * (len(runs) > 1)}",
     }
 
 
