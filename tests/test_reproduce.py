@@ -6,6 +6,7 @@ import io
 import logging
 import os
 import re
+import signal
 from pathlib import Path
 
 import jupytext
@@ -196,7 +197,16 @@ time.sleep(60)
 """
 
 
+@pytest.fixture
+def interruptible():
+    """Python's own answer to an interrupt, which processes in the background do not have."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupted_notebook_ends_with_one_message(sources, capfd, monkeypatch):
     monkeypatch.setattr(logging.getLogger("asyncio"), "disabled", False)
     (sources / "00_long.py").write_text(INTERRUPTED)
