@@ -14,6 +14,7 @@ all; its tables are checked against the hashes in ``run.json`` whenever they are
 
 import ast
 import dataclasses
+import glob
 import hashlib
 import importlib.util
 import io
@@ -28,6 +29,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
+import psutil
 from filelock import FileLock
 from PIL import Image
 
@@ -72,11 +74,19 @@ def published_folder() -> Path:
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:
-    """Replace ``path`` in one step; on any failure the old file stays and nothing else remains."""
+    """Replace ``path`` in one step; on any failure the old file stays and nothing else remains.
+
+    What a process leaves that is killed meanwhile goes when the same file is written again.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     data = content.encode() if isinstance(content, str) else content
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.*"):
+        writer = left.name.split(".")[-2]
+        if writer.isdecimal() and not psutil.pid_exists(int(writer)):
+            left.unlink(missing_ok=True)
+    prefix = f".{path.name}.{os.getpid()}."
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=prefix)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)

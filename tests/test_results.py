@@ -87,6 +87,21 @@ def test_write_atomically(tmp_path, content, expected):
     assert path.stat().st_mode & 0o777 == 0o644
 
 
+def test_a_write_removes_what_killed_writers_of_the_same_file_left(tmp_path):
+    path = tmp_path / "plane[1].png"
+    (dead := subprocess.Popen(["true"])).wait()
+    stale = f".plane[1].png.{dead.pid}.abc"
+    others = [
+        f".plane[1].png.{os.getpid()}.abc",
+        f".plane[1].pdf.{dead.pid}.abc",
+        ".plane[1].png.x",
+    ]
+    for name in (stale, *others):
+        (tmp_path / name).touch()
+    results.write_atomically(path, "new")
+    assert sorted(os.listdir(tmp_path)) == sorted([path.name, *others])
+
+
 def no_space(*_):
     raise OSError(errno.ENOSPC, "No space left on device")
 

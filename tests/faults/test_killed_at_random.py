@@ -18,9 +18,10 @@ LATEST = 12.0
 
 
 def left_over(output):
-    """Half-written runs, figures and checkpoints."""
+    """Half-written runs and figures, checkpoints and the notes beside them."""
     runs = output / "data" / "runs"
-    found = [*runs.glob("*/.*"), *runs.glob("*/*.checkpoint*"), *output.glob("figures/**/.*")]
+    found = [*runs.glob("*/.*"), *output.glob("figures/**/.*")]
+    found += [*runs.glob("*/*.checkpoint*"), *runs.glob("*/*.started")]
     return [str(path.relative_to(output)) for path in found]
 
 
