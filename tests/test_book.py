@@ -193,8 +193,11 @@ def test_it_reads_in_a_browser_on_a_phone_without_network(site, tmp_path):
             assert all(pictures), path
             assert page.evaluate("document.documentElement.scrollWidth") <= 390, path
             if formulas := page.locator("article .math:not(mjx-container *)").count():
-                page.wait_for_function("document.querySelector('article mjx-container svg')")
-                assert page.locator("article mjx-container").count() >= formulas, path
+                page.wait_for_function(
+                    "least => document.querySelectorAll('article mjx-container').length >= least"
+                    " && document.querySelector('article mjx-container svg')",
+                    arg=formulas,
+                )
                 assert not page.locator("article mjx-merror").count(), path
         page.goto((site / "index.html").as_uri())
         cell = page.locator("table.verdicts td[data-label=statistic]").nth(1).bounding_box()

@@ -60,11 +60,14 @@ def test_the_start_page_is_rendered_and_leads_to_the_notebooks(lab):
     with api.sync_playwright() as program:
         browser = program.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         page = browser.new_page()
+        page.set_default_timeout(120_000)
         page.goto(lab)
-        links = page.locator(".jp-RenderedMarkdown td a")
-        links.last.wait_for(timeout=120_000)
+        names = reproduce.notebooks()
+        # JupyterLab renders cell after cell and ends with the address of each link under files/.
+        links = page.locator('.jp-RenderedMarkdown td a[href*="/files/"]')
+        api.expect(links).to_have_count(len(names), timeout=120_000)
         found = [href.rpartition("/")[2].partition("?")[0] for href in hrefs(links)]
-        assert sorted(found) == [f"{name}.ipynb" for name in reproduce.notebooks()]
+        assert sorted(found) == [f"{name}.ipynb" for name in names]
         links.first.click()
         page.locator("h1", has_text="Estimators on data whose answer is known").wait_for()
         browser.close()
