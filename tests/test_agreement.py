@@ -11,7 +11,7 @@ def test_agreement_counts_what_both_decide():
     answers = {
         "binning": ["yes", "yes", "no", "open"],
         "KDE upper": ["yes", "no", "no", "yes"],
-        "Rényi": ["cannot tell (saturated)", "yes", None, "open"],
+        "Rényi": ["cannot tell (at the ceiling)", "yes", None, "open"],
     }
     rows = [
         (estimator, "net", f"layer{i}", answer)

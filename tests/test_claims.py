@@ -102,13 +102,19 @@ def test_above_and_below(values, threshold, is_above, is_below):
         ([SUPPORTED, CONTRADICTED], CONTRADICTED),
         ([INCONCLUSIVE, CONTRADICTED, UNINFORMATIVE], CONTRADICTED),
         ([SUPPORTED, INCONCLUSIVE], INCONCLUSIVE),
-        ([UNINFORMATIVE, INCONCLUSIVE], INCONCLUSIVE),
+        ([INCONCLUSIVE, UNINFORMATIVE], UNINFORMATIVE),
         ([SUPPORTED, UNINFORMATIVE], UNINFORMATIVE),
         (iter([SUPPORTED, CONTRADICTED]), CONTRADICTED),
     ],
 )
 def test_all_of(parts, expected):
     assert claims.all_of(parts) == expected
+
+
+def test_opposite_turns_what_is_decided():
+    verdicts = [SUPPORTED, CONTRADICTED, INCONCLUSIVE, UNINFORMATIVE]
+    turned = [CONTRADICTED, SUPPORTED, INCONCLUSIVE, UNINFORMATIVE]
+    assert [claims.opposite(verdict) for verdict in verdicts] == turned
 
 
 def test_no_part_is_no_claim():
@@ -144,6 +150,31 @@ def test_noise_band_of_normal_noise():
 def test_noise_band_has_a_floor():
     assert claims.noise_band(np.arange(20.0)) == claims.NOISE_FLOOR
     assert claims.noise_band(np.full(9, 3.0)) == claims.NOISE_FLOOR
+
+
+def test_the_ends_of_a_smoothed_curve_are_those_of_the_curve():
+    noise = np.random.default_rng(1).normal(size=(20, 7))
+    for series in noise:
+        assert claims.smooth(series)[[0, -1]].tolist() == series[[0, -1]].tolist()
+
+
+@pytest.mark.parametrize("epochs", [5, 6, 10, 24, 60])
+def test_chance_of_a_fall_is_that_of_phases(epochs):
+    """Flat curves of other noise, sent through ``phases`` one by one."""
+    rng = np.random.default_rng(3)
+    keys = pd.MultiIndex.from_product([range(1500), range(epochs)], names=["seed", "epoch"])
+    table = keys.to_frame(index=False).assign(
+        run="noise", set="all", estimator="binning", layer="hidden1", layer_index=0, I_TY=0.5
+    )
+    table["I_XT"] = rng.normal(8, 2.0, len(table))
+    found = claims.phases(table)
+    share = (found["drop"] > found["band"]).mean()
+    assert claims.chance_of_a_fall(epochs) == pytest.approx(share, abs=0.04)
+
+
+def test_chance_of_a_fall_needs_five_epochs():
+    with pytest.raises(ValueError, match="at least 5 epochs are needed, got 4"):
+        claims.chance_of_a_fall(4)
 
 
 EPOCHS = np.arange(0, 41)
@@ -194,9 +225,11 @@ def test_phases_by_hand():
     assert row["drop"] == pytest.approx(row["peak"] - 4)
     assert row["band"] == claims.NOISE_FLOOR
     assert row["lowest"] == 2.0
+    assert row["epochs"] == len(EPOCHS)
     assert row["fall_of_I_TY"] == pytest.approx(0.0, abs=1e-12)
     assert not row["saturated"]
-    assert "saturated" not in claims.phases(table)
+    assert not row["capped"]
+    assert {"saturated", "capped"}.isdisjoint(claims.phases(table))
 
 
 def test_phases_do_not_depend_on_the_order_of_rows():
@@ -223,6 +256,32 @@ def test_saturated_means_never_below_the_last_twentieth_of_a_bit(level, saturate
     once = table.copy()
     once.loc[once["epoch"] == 17, "I_XT"] = 11.0
     assert not claims.phases(once, ceilings(12.0))["saturated"].any()
+
+
+RISE_TO_CEILING = np.interp(EPOCHS, [0, 30, 40], [2.0, 11.99, 11.99])
+FALL_FROM_CEILING = np.interp(EPOCHS, [0, 10, 40], [12.0, 12.0, 8.0])
+
+
+@pytest.mark.parametrize(
+    ("curve", "capped"), [(RISE_TO_CEILING, True), (FALL_FROM_CEILING, False), (RISE, False)]
+)
+def test_capped_means_ending_at_the_ceiling(curve, capped):
+    found = claims.upper_layers(claims.phases(curves(curve, noise=0), ceilings(12.0)))
+    assert not found["saturated"].any()
+    assert (found["capped"] == capped).all()
+    assert len(claims.able_to_fall(found)) == (0 if capped else len(found))
+
+
+def test_a_layer_that_one_seed_leaves_below_the_ceiling_is_able_to_fall():
+    mixed = np.stack([RISE_TO_CEILING] * 4 + [RISE])
+    found = claims.upper_layers(claims.phases(curves(mixed, noise=0), ceilings(12.0)))
+    assert found["capped"].sum() == 8
+    assert len(claims.able_to_fall(found)) == 10
+
+
+def test_only_bounds_tell_which_layers_are_able_to_fall():
+    with pytest.raises(ValueError, match="phases with bounds are needed"):
+        claims.compression(claims.phases(curves(RISE)))
 
 
 def test_phases_refuse_short_curves():
@@ -254,7 +313,7 @@ MIXED = np.stack([RISE_AND_FALL, RISE, RISE_AND_FALL, RISE, RISE])
 
 
 def phases(x, y=LEARNT, **options):
-    return claims.phases(curves(x, y, **options))
+    return claims.phases(curves(x, y, **options), ceilings())
 
 
 @pytest.mark.parametrize(
@@ -268,6 +327,7 @@ def phases(x, y=LEARNT, **options):
         (phases(RISE_AND_FALL, FORGOTTEN), CONTRADICTED),
         (phases(RISE_AND_FALL, seeds=1), INCONCLUSIVE),
         (phases(RISE_AND_FALL, rest=FALL), SUPPORTED),
+        (phases(RISE_TO_CEILING), UNINFORMATIVE),
     ],
 )
 def test_szt_1(table, verdict):
@@ -300,7 +360,8 @@ def test_noise_alone_is_hardly_ever_called_compression():
         set="all", estimator="binning", layer="hidden1", layer_index=0, I_TY=0.5
     )
     table["I_XT"] = rng.normal(5, 0.2, len(table))
-    verdicts = [claims.compression(run)[0] for _, run in claims.phases(table).groupby("run")]
+    found = claims.phases(table, ceilings(runs=range(60)))
+    verdicts = [claims.compression(run)[0] for _, run in found.groupby("run")]
     assert verdicts.count(SUPPORTED) == 0
 
 
@@ -313,6 +374,7 @@ def test_noise_alone_is_hardly_ever_called_compression():
         (phases(FALL), CONTRADICTED),
         (phases(MIXED), INCONCLUSIVE),
         (phases(RISE, seeds=1), INCONCLUSIVE),
+        (phases(RISE_TO_CEILING), UNINFORMATIVE),
     ],
 )
 def test_szt_2(table, verdict):
@@ -589,21 +651,29 @@ def test_ll_6_allows_the_softmax_of_few_classes_more():
 def test_the_statistic_of_ll_6_names_what_falls():
     text = ll_6(some_fall(0.2, range(5))).statistic
     assert text == (
-        "0 of 3 curves are saturated; among the others the largest drop beyond the noise band is "
-        "0.15 bit; falling: tanh conv2 (all)"
+        "0 of 3 curves end at the ceiling; among the others the largest drop beyond the noise "
+        "band is 0.15 bit; falling: tanh conv2 (all)"
     )
     everything = cnn(output=np.full(41, 12.0))
-    assert ll_6(everything).statistic == "3 of 3 curves are saturated"
-    assert ll_6(cnn()).statistic.startswith("2 of 3 curves are saturated")
+    assert ll_6(everything).statistic == "3 of 3 curves end at the ceiling"
+    assert ll_6(cnn()).statistic.startswith("2 of 3 curves end at the ceiling")
     assert ll_6(cnn()).statistic.endswith("falling: none")
 
 
-def test_ll_6_keeps_a_layer_that_one_seed_leaves_unsaturated():
+def test_ll_6_keeps_a_layer_that_one_seed_leaves_below_the_ceiling():
     table = cnn()
     once = (table["layer"] == "conv1") & (table["seed"] == 3)
     found = ll_6(table.assign(I_XT=table["I_XT"] - 0.5 * once))
-    assert found.statistic.startswith("1 of 3 curves are saturated")
+    assert found.statistic.startswith("1 of 3 curves end at the ceiling")
     assert found.verdict == SUPPORTED
+
+
+def test_ll_6_hears_nothing_of_a_layer_that_climbs_to_the_ceiling():
+    table = cnn()
+    climbs = (table["layer"] == "conv1") & (table["epoch"] < 5)
+    found = ll_6(table.assign(I_XT=table["I_XT"] - 2.0 * climbs))
+    assert found.statistic.startswith("2 of 3 curves end at the ceiling")
+    assert found.verdict == UNINFORMATIVE
 
 
 @pytest.mark.parametrize(
@@ -631,10 +701,10 @@ def test_falls_says_yes_no_open_or_cannot_tell():
             for layer, drop in zip("abcd", (1.0, 0.0, 0.1, 0.0), strict=True)
             for seed in range(4)
         ],
-        columns=["layer", "seed", "drop", "band", "saturated"],
+        columns=["layer", "seed", "drop", "band", "capped"],
     )
     found = claims.falls(table.assign(view="whole"), by=["view", "layer"])
-    assert found["falls"].tolist() == ["yes", "no", "open", "cannot tell (saturated)"]
+    assert found["falls"].tolist() == ["yes", "no", "open", "cannot tell (at the ceiling)"]
     assert found["drop"].tolist()[:2] == pytest.approx([1.0015, 0.0015])
     assert list(found) == ["view", "layer", "drop", "low", "high", "band", "falls"]
 

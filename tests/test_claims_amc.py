@@ -93,6 +93,18 @@ def test_mt_8(at_50, at_20, mobile, verdict):
     assert "ResNet50 (narrow) at 20%" in found.statistic
 
 
+def test_mt_8_waits_for_the_network_that_is_to_lose():
+    others = [
+        pruned(network="ResNet50", share=0.5, entropy_minimisation=0.9),
+        pruned(network="MobileNetV2", share=0.2, entropy_minimisation=0.9),
+    ]
+    found = claims.mt_8(pd.concat(others))
+    assert found.verdict == "inconclusive"
+    assert found.statistic.endswith("; ResNet50 at 20% (expected: a loss) was not run")
+    worse = pruned(network="MobileNetV2", share=0.2, entropy_minimisation=0.8)
+    assert claims.mt_8(worse).verdict == "contradicted"
+
+
 def test_one_seed_decides_nothing():
     assert claims.mt_6(pruned(seeds=1)).verdict == "inconclusive"
 

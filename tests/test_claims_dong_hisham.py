@@ -131,6 +131,17 @@ def test_saturated_curves_cannot_answer():
         assert decide(full, bounds).verdict == UNINFORMATIVE
 
 
+def test_a_curve_that_climbs_to_its_ceiling_rises_and_says_nothing_of_a_fall():
+    table = both((RISE, RISE), (RISE, RISE), noise=0)
+    last = table[table["epoch"] == table["epoch"].max()]
+    hidden = last[last["layer"] == "hidden1"]
+    bounds = ceilings("ReLU", "tanh", x=hidden["I_XT"].max(), y=hidden["I_TY"].max())
+    assert claims.dh_1(table, bounds).verdict == SUPPORTED
+    found = claims.dh_2(table, bounds)
+    assert found.verdict == UNINFORMATIVE
+    assert found.statistic.endswith("8 of 8 curves end at the ceiling")
+
+
 def test_the_output_layer_is_not_judged():
     table = both((RISE, RISE), (RISE, RISE), output=-RISE)
     assert claims.dh_1(table, BOUNDS).verdict == SUPPORTED
@@ -156,7 +167,7 @@ def test_dh_2(relu, tanh, verdict):
 def test_late_falls_are_told_and_do_not_decide():
     table = both((RISE, RISE), (LATE, RISE))
     text = claims.dh_2(table, BOUNDS, except_late=["tanh"]).statistic
-    assert "; falling: none; 0 of 8 curves saturated; " in text
+    assert "; falling: none; 0 of 8 curves end at the ceiling; " in text
     assert text.endswith(
         "with the last half of the epochs also falling: tanh hidden1 I(X;T), tanh hidden2 I(X;T)"
     )

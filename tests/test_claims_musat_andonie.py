@@ -186,6 +186,19 @@ def test_ma_1_leaves_out_what_is_missing():
     assert found.statistic == "raw reading, 256 levels: no layer has maps at five epochs"
 
 
+def test_one_early_value_is_no_trend_for_ma_1():
+    rows = information({"a": up, "b": flat}, {"a": up, "b": flat})
+    late = rows[(rows["layer"] == "a") | (rows["epoch"] >= 5)]
+    text = "slope over the first 5 epochs 1.000 [1.000, 1.000]"
+    assert claims.ma_1(late).statistic.count(text) == 2
+    layers = dict.fromkeys("abc", up)
+    rows = information(layers, layers)
+    two_early = rows["epoch"] // 2 == rows["layer"].map({"a": 0, "b": 1, "c": 2})
+    found = claims.ma_1(rows[two_early | (rows["epoch"] > 12)])
+    assert found.verdict == INCONCLUSIVE
+    assert found.statistic.endswith("no layer has maps at 3 of the first epochs")
+
+
 @pytest.mark.parametrize("column", ["reading", "levels"])
 def test_ma_1_refuses_mixed_readings(column):
     rows = information({"a": up}, {"a": up})

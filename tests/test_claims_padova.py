@@ -200,7 +200,7 @@ def filters(**layers):
     ("whole", "falling", "verdict"),
     [
         (FLAT, 3, SUPPORTED),
-        (FLAT, 0, CONTRADICTED),
+        (FLAT, 2, CONTRADICTED),
         (MUTE, 3, UNINFORMATIVE),
         (FALLING, 3, INCONCLUSIVE),
         (some, 3, INCONCLUSIVE),
@@ -214,14 +214,24 @@ def test_pd_4(whole, falling, verdict):
 def test_pd_4_names_the_layers():
     found = claims.pd_4(
         table({"conv1": FLAT, "conv2": FALLING, "pool": FLAT}),
-        filters(conv1=share(2), conv2=share(0), pool=share(10)),
+        filters(conv1=share(4), conv2=share(0), pool=share(10)),
     )
     assert found.verdict == SUPPORTED
+    chance = claims.chance_of_a_fall(len(EPOCHS))
     assert found.statistic == (
-        "share of falling filters: conv1 0.20 [0.20, 0.20] (whole layer: drop 0.00 [0.00, 0.00] "
-        "bit); conv2 0.00 [0.00, 0.00] (whole layer: drop 1.00 [1.00, 1.00] bit); layers that can "
-        "be judged and do not fall as a whole: conv1"
+        "share of falling filters: conv1 0.40 [0.40, 0.40] (whole layer: drop 0.00 [0.00, 0.00] "
+        "bit); conv2 0.00 [0.00, 0.00] (whole layer: drop 1.00 [1.00, 1.00] bit) (noise alone: "
+        f"{chance:.2f}); layers that can be judged and do not fall as a whole: conv1"
     )
+
+
+def test_noise_alone_does_not_support_pd_4():
+    rng = np.random.default_rng(5)
+    flat = measurements({"conv1": FLAT, "conv2": FLAT}, view="filter", filters=range(16))
+    noisy = claims.phases(flat.assign(I_XT=6 + rng.normal(0, 1, len(flat))), BOUNDS)
+    found = claims.pd_4(table({"conv1": FLAT, "conv2": FLAT}), noisy)
+    assert (noisy["drop"] > noisy["band"]).mean() > 0.15
+    assert found.verdict != SUPPORTED
 
 
 # ---------------------------------------------------------------- PD-6

@@ -3,7 +3,8 @@
 Every verdict is one of *supported*, *contradicted*, *inconclusive*, *uninformative (estimator
 saturated)* and *not run (why)*. A comparison is decided by a 95% Student interval over seeds: the
 whole interval on one side decides, anything else is inconclusive, and so is a single seed. A claim
-with several parts is supported if all parts are, contradicted if one part is.
+with several parts is supported if all parts are, contradicted if one part is; of the rest it is
+uninformative if the estimator cannot see one of its parts.
 
 ``intervals``, ``curves`` and ``agreement`` hold the statistics, ``verdict`` the tables; every
 document has a module of its own with one function per claim (``szt_1``, ``ll_6``, ...), all
@@ -31,7 +32,9 @@ from ibcore.claims.curves import (
     LEVEL_SHARE,
     NOISE_FLOOR,
     SATURATION,
+    able_to_fall,
     beyond_null,
+    chance_of_a_fall,
     compression,
     early_stopping,
     epochs_to_level,
@@ -79,6 +82,7 @@ from ibcore.claims.intervals import (
     all_of,
     below,
     interval,
+    opposite,
 )
 from ibcore.claims.layer_removal import (
     LOSS,
@@ -109,7 +113,6 @@ from ibcore.claims.musat_andonie import (
     ma_8,
 )
 from ibcore.claims.padova import (
-    CHANCE,
     judged_layers,
     pd_1,
     pd_2,
@@ -146,7 +149,6 @@ from ibcore.claims.verdict import (
 
 __all__ = [
     "AS_WELL",
-    "CHANCE",
     "CONTRADICTED",
     "ENTROPY_FLOOR",
     "INCONCLUSIVE",
@@ -162,6 +164,7 @@ __all__ = [
     "UNINFORMATIVE",
     "Interval",
     "Verdict",
+    "able_to_fall",
     "above",
     "accuracy_difference",
     "agreement",
@@ -175,6 +178,7 @@ __all__ = [
     "beyond_null",
     "both_coordinates",
     "by_unit",
+    "chance_of_a_fall",
     "collect",
     "compression",
     "continuation",
@@ -221,6 +225,7 @@ __all__ = [
     "mt_9",
     "mt_10",
     "noise_band",
+    "opposite",
     "paired_accuracy",
     "pd_1",
     "pd_2",

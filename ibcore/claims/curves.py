@@ -1,5 +1,6 @@
 """Statistics of curves of information over epochs, one value per seed."""
 
+import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,13 +12,14 @@ from ibcore.claims.intervals import (
     CONTRADICTED,
     INCONCLUSIVE,
     SUPPORTED,
+    UNINFORMATIVE,
     Interval,
     above,
     interval,
 )
 
 SATURATION = 0.05
-"""A layer that stays within this many bits of its ceiling is saturated."""
+"""A layer within this many bits of its ceiling is at the ceiling."""
 
 FEWEST_EPOCHS = 5
 """A curve with fewer recorded epochs says nothing."""
@@ -32,19 +34,54 @@ def long_enough(known: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
 
 
 def smooth(series: Sequence[float]) -> np.ndarray:
-    """Running median over five snapshots; the ends repeat their last value."""
+    """Running median over five snapshots.
+
+    Beyond the ends the first and the last value are repeated, so that these two stay as they are.
+    """
     return median_filter(np.asarray(series, dtype=float), size=5, mode="nearest")
 
 
 def noise_band(series: Sequence[float]) -> float:
     """How far a curve strays from its own running median, in its unit.
 
-    Three robust standard deviations (1.4826 times the median absolute residual), and at least
-    ``NOISE_FLOOR``.
+    Three times 1.4826 times the median absolute residual, and at least ``NOISE_FLOOR``. A snapshot
+    takes part in its own median, so the residuals are smaller than the noise: of independent
+    normal noise the band is about 2.2 standard deviations wide, less for curves of few epochs. How
+    often noise alone goes beyond it: ``chance_of_a_fall``.
     """
     series = np.asarray(series, dtype=float)
     residual = np.abs(series - smooth(series))
     return float(max(NOISE_FLOOR, 3 * 1.4826 * np.median(residual)))
+
+
+@functools.cache
+def chance_of_a_fall(epochs: int, curves: int = 4000) -> float:
+    """Share of flat curves with independent normal noise that end below their peak by more than
+    the noise band, for a number of recorded epochs.
+
+    Simulated, always with the same numbers. Curves that climb first (their running median follows
+    them closely, so that the band is narrow) and noise that is correlated from epoch to epoch fall
+    more often: this is the least that chance does.
+
+    Raises
+    ------
+    ValueError
+        For fewer than five epochs.
+
+    Examples
+    --------
+    >>> 0.15 < chance_of_a_fall(60) < chance_of_a_fall(6) < 0.4
+    True
+    """
+    if epochs < FEWEST_EPOCHS:
+        raise ValueError(f"at least {FEWEST_EPOCHS} epochs are needed, got {epochs}")
+    noise = np.random.default_rng(0).normal(0, 100 * NOISE_FLOOR, (curves, epochs))
+    smoothed = [smooth(curve) for curve in noise]
+    fallen = [
+        line.max() - line[-1] > noise_band(curve)
+        for curve, line in zip(noise, smoothed, strict=True)
+    ]
+    return float(np.mean(fallen))
 
 
 def _phases(curve: pd.DataFrame) -> pd.Series:
@@ -53,6 +90,7 @@ def _phases(curve: pd.DataFrame) -> pd.Series:
     peak = int(x.argmax())
     return pd.Series(
         {
+            "epochs": len(curve),
             "start": x[0],
             "peak": x[peak],
             "peak_epoch": int(curve["epoch"].iloc[peak]),
@@ -80,13 +118,14 @@ def phases(measurements: pd.DataFrame, bounds: pd.DataFrame | None = None) -> pd
         ``run, seed, epoch, set, layer, layer_index, estimator, I_XT, I_TY`` and, where they occur,
         ``parameter, view, filter, n``: every combination is a curve.
     bounds : DataFrame, optional
-        ``run, set, n, ceiling_X, ceiling_Y``: adds these and the column ``saturated``, true where
-        I(X;T) never leaves the last ``SATURATION`` bits below the ceiling.
+        ``run, set, n, ceiling_X, ceiling_Y``: adds these and two columns. ``saturated`` is true
+        where I(X;T) never leaves the last ``SATURATION`` bits below the ceiling, ``capped`` where
+        it ends there: such a curve has no drop beyond any noise band, whatever the network does.
 
     Returns
     -------
     DataFrame
-        One row per curve: ``start, peak, peak_epoch, end, rise,
+        One row per curve: the number of recorded ``epochs``, ``start, peak, peak_epoch, end, rise,
         drop, band`` (bits), ``fall_of_I_TY`` and its band.
 
     Raises
@@ -104,6 +143,7 @@ def phases(measurements: pd.DataFrame, bounds: pd.DataFrame | None = None) -> pd
     if bounds is not None:
         table = with_bounds(table, bounds)
         table["saturated"] = table["lowest"] > table["ceiling_X"] - SATURATION
+        table["capped"] = table["end"] > table["ceiling_X"] - SATURATION
     return table
 
 
@@ -123,28 +163,50 @@ def per_seed(table: pd.DataFrame, column: str) -> pd.Series:
     return table.groupby("seed")[column].mean()
 
 
+def able_to_fall(table: pd.DataFrame) -> pd.DataFrame:
+    """The curves of layers in which a fall could be seen.
+
+    ``table`` holds ``phases`` with bounds. A layer that is ``capped`` in every curve of a run, set
+    and view is left out: it may have fallen or not. Raises ValueError for a table without bounds.
+    """
+    if "capped" not in table:
+        raise ValueError("phases with bounds are needed to tell which curves can fall")
+    keys = [key for key in ("run", "set", "view", "layer") if key in table]
+    return table[~table.groupby(keys)["capped"].transform("all").astype(bool)]
+
+
 def compression(table: pd.DataFrame) -> tuple[str, Interval, float]:
     """Whether I(X;T) falls by more than the noise band: verdict, interval of the drop, mean band.
 
-    ``table`` is a selection of ``phases``; its layers are averaged within each seed.
+    ``table`` is a selection of ``phases`` with bounds. Those of its layers that are able to fall
+    are averaged within each seed; if there is none, the verdict is uninformative, and the numbers
+    are those of all.
     """
-    excess = per_seed(table, "drop") - per_seed(table, "band")
-    return above(excess), interval(per_seed(table, "drop")), float(table["band"].mean())
+    seen = able_to_fall(table)
+    verdict = (
+        UNINFORMATIVE if seen.empty else above(per_seed(seen, "drop") - per_seed(seen, "band"))
+    )
+    shown = table if seen.empty else seen
+    return verdict, interval(per_seed(shown, "drop")), float(shown["band"].mean())
 
 
 def falls(table: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     """Whether I(X;T) falls, for every combination of the columns ``by``.
 
     ``table`` holds ``phases`` with bounds. ``falls`` is *yes* or *no* where the 95% interval of the
-    drop minus the noise band says so, *open* otherwise, and *cannot tell* where every curve is
-    saturated.
+    drop minus the noise band says so, *open* otherwise, and *cannot tell* where every curve ends
+    at its ceiling.
     """
-    words = {SUPPORTED: "yes", CONTRADICTED: "no", INCONCLUSIVE: "open"}
+    words = {
+        SUPPORTED: "yes",
+        CONTRADICTED: "no",
+        INCONCLUSIVE: "open",
+        UNINFORMATIVE: "cannot tell (at the ceiling)",
+    }
     rows = []
     for where, part in table.groupby(list(by), sort=False):
         verdict, drop, band = compression(part)
-        word = "cannot tell (saturated)" if part["saturated"].all() else words[verdict]
-        rows.append((*where, drop.mean, drop.low, drop.high, band, word))
+        rows.append((*where, drop.mean, drop.low, drop.high, band, words[verdict]))
     return pd.DataFrame(rows, columns=[*by, "drop", "low", "high", "band", "falls"])
 
 

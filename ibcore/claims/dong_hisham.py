@@ -62,15 +62,15 @@ def trends(measurements: pd.DataFrame) -> pd.DataFrame:
     return groups[["epoch", "I"]].apply(_slope).rename("slope").reset_index()
 
 
-def _by_curve(table: pd.DataFrame, decide) -> tuple[dict, int]:
-    """Verdict of every curve that is not saturated in all seeds, and how many are."""
-    parts, saturated = {}, 0
+def _by_curve(table: pd.DataFrame, mute: str, decide) -> tuple[dict, int]:
+    """Verdict of every curve that is not ``mute`` (a column) in all seeds, and how many are."""
+    parts, silent = {}, 0
     for key, group in table.groupby(["run", "layer", "coordinate"], sort=False):
-        if group["saturated"].all():
-            saturated += 1
+        if group[mute].all():
+            silent += 1
         else:
             parts[" ".join(key)] = decide(group)
-    return parts, saturated
+    return parts, silent
 
 
 def _named(parts: Mapping[str, str], verdict: str) -> str:
@@ -90,7 +90,7 @@ def dh_1(measurements: pd.DataFrame, bounds: pd.DataFrame) -> Verdict:
     keys = ["run", "layer", "coordinate", "seed"]
     state = both_coordinates(measurements, bounds)[[*keys, "saturated"]]
     table = trends(measurements).merge(state, on=keys)
-    parts, saturated = _by_curve(table, lambda group: above(per_seed(group, "slope")))
+    parts, saturated = _by_curve(table, "saturated", lambda group: above(per_seed(group, "slope")))
     means = ", ".join(
         f"{run} {coordinate} {interval(per_seed(group, 'slope'))}"
         for (run, coordinate), group in table.groupby(["run", "coordinate"], sort=False)
@@ -108,23 +108,24 @@ def dh_2(
     """Neither I(X;T) nor I(T;Y) of a hidden layer falls without a penalty.
 
     Runs named in ``except_late`` are judged by the first half of their epochs (``LATE``); what
-    they do later is told and does not decide.
+    they do later is told and does not decide. Curves that end at their ceiling in every seed are
+    left out.
     """
     late = measurements["run"].isin(except_late)
     early = measurements["epoch"] <= LATE * measurements["epoch"].max()
     table = both_coordinates(measurements[~late | early], bounds)
     table["excess"] = table["drop"] - table["band"]
-    parts, saturated = _by_curve(table, lambda group: below(per_seed(group, "excess")))
+    parts, capped = _by_curve(table, "capped", lambda group: below(per_seed(group, "excess")))
     text = (
         f"largest mean drop beyond the noise band "
         f"{table.groupby(['run', 'layer', 'coordinate'])['excess'].mean().max():.2f} bit; "
-        f"falling: {_named(parts, CONTRADICTED)}; {saturated} of {saturated + len(parts)} curves "
-        "saturated"
+        f"falling: {_named(parts, CONTRADICTED)}; {capped} of {capped + len(parts)} curves end at "
+        "the ceiling"
     )
     if late.any():
         whole = both_coordinates(measurements[late], bounds)
         whole["excess"] = whole["drop"] - whole["band"]
-        fell, _ = _by_curve(whole, lambda group: above(per_seed(group, "excess")))
+        fell, _ = _by_curve(whole, "capped", lambda group: above(per_seed(group, "excess")))
         text += f"; with the last half of the epochs also falling: {_named(fell, SUPPORTED)}"
     return Verdict("DH-2", _decided(parts), text, count_seeds(table))
 

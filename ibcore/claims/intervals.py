@@ -79,12 +79,21 @@ def below(values: Sequence[float], threshold: float = 0.0) -> str:
     return above([-value for value in values], -threshold)
 
 
+def opposite(verdict: str) -> str:
+    """Verdict on the negation of what has been decided."""
+    return {SUPPORTED: CONTRADICTED, CONTRADICTED: SUPPORTED}.get(verdict, verdict)
+
+
 def all_of(parts: Iterable[str]) -> str:
-    """Verdict of a claim whose parts must all hold."""
+    """Verdict of a claim whose parts must all hold.
+
+    One contradicted part decides. Otherwise a part that the estimator cannot see makes the claim
+    uninformative, whatever more seeds would say of the others.
+    """
     parts = list(parts)
     if not parts:
         raise ValueError("a claim needs at least one part")
-    for decisive in (CONTRADICTED, INCONCLUSIVE, UNINFORMATIVE):
+    for decisive in (CONTRADICTED, UNINFORMATIVE, INCONCLUSIVE):
         if decisive in parts:
             return decisive
     return SUPPORTED

@@ -156,18 +156,18 @@ def softmax_allowance(n_classes: int) -> float:
 
 
 def ll_6(table: pd.DataFrame, *, n_classes: int) -> Verdict:
-    """No fall of I(X;T) in any layer that is not saturated.
+    """No fall of I(X;T) in any layer in which one could be seen.
 
-    ``table`` holds ``phases`` with bounds. Layers saturated in every seed cannot answer. If no
-    hidden layer can, the claim about hidden layers is uninformative even when the output layer
-    shows no fall; a fall of any layer contradicts it.
+    ``table`` holds ``phases`` with bounds. Layers that end at the ceiling in every seed cannot
+    answer. If no hidden layer can, the claim about hidden layers is uninformative even when the
+    output layer shows no fall; a fall of any layer contradicts it.
     """
     allowance = np.where(table["layer"] == "output", softmax_allowance(n_classes), 0.0)
     table = table.assign(excess=table["drop"] - table["band"] - allowance)
-    parts, fallen, saturated = {}, [], 0
+    parts, fallen, capped = {}, [], 0
     for (run, part, layer), group in table.groupby(["run", "set", "layer"], sort=False):
-        if group["saturated"].all():
-            saturated += 1
+        if group["capped"].all():
+            capped += 1
             continue
         parts[run, part, layer] = below(per_seed(group, "excess"))
         if parts[run, part, layer] == CONTRADICTED:
@@ -176,9 +176,9 @@ def ll_6(table: pd.DataFrame, *, n_classes: int) -> Verdict:
     verdict = all_of(parts.values()) if parts else UNINFORMATIVE
     if verdict != CONTRADICTED and not hidden:
         verdict = UNINFORMATIVE
-    text = f"{saturated} of {saturated + len(parts)} curves are saturated"
+    text = f"{capped} of {capped + len(parts)} curves end at the ceiling"
     if parts:
-        largest = table[~table["saturated"]]["excess"].max()
+        largest = table[~table["capped"]]["excess"].max()
         text += (
             f"; among the others the largest drop beyond the noise band is {largest:.2f} bit; "
             f"falling: {', '.join(fallen) or 'none'}"

@@ -19,6 +19,9 @@ from ibcore.claims.verdict import Verdict
 FIRST_EPOCHS = 5
 """Epochs over which an early trend is taken, and at the end a level."""
 
+FEWEST_FOR_SLOPE = 3
+"""Values that a layer needs among the first epochs to have an early trend."""
+
 PAIRS = (
     ("features.3", "features.5"),
     ("features.8", "features.10"),
@@ -36,9 +39,7 @@ MEETS = 0.25
 
 def _early_slopes(information: pd.DataFrame, column: str) -> pd.Series:
     """Slope over the first epochs, mean over layers, one value per seed (bits per epoch)."""
-    first = np.sort(information["epoch"].unique())[: FIRST_EPOCHS + 1]
-    early = information[information["epoch"].isin(first)]
-    slopes = early.groupby(["seed", "run", "layer"])[["epoch", column]].apply(
+    slopes = information.groupby(["seed", "run", "layer"])[["epoch", column]].apply(
         lambda curve: np.polyfit(curve["epoch"], curve[column], 1)[0]
     )
     return slopes.groupby("seed").mean()
@@ -51,7 +52,8 @@ def ma_1(information: pd.DataFrame) -> Verdict:
     I_TY, baseline_XT, baseline_TY``. Where an estimate is not larger than that for shuffled maps,
     it shows the estimator and not the network: the claim is uninformative unless contradicted.
     A layer counts for a seed if at least five epochs have values (maps that are all zero have
-    none). Raises ValueError if the table mixes readings or numbers of levels.
+    none), and in the early trend if ``FEWEST_FOR_SLOPE`` of the first ones have. Raises ValueError
+    if the table mixes readings or numbers of levels.
     """
     readings = information[["reading", "levels"]].drop_duplicates()
     if len(readings) != 1:
@@ -61,13 +63,20 @@ def ma_1(information: pd.DataFrame) -> Verdict:
     known = long_enough(known, ["run", "seed", "layer"])
     if known.empty:
         return Verdict("MA-1", INCONCLUSIVE, how + "no layer has maps at five epochs", 0)
+    first = np.sort(known["epoch"].unique())[: FIRST_EPOCHS + 1]
+    early = known[known["epoch"].isin(first)]
+    counts = early.groupby(["run", "seed", "layer"])["epoch"].transform("size")
+    early = early[counts >= FEWEST_FOR_SLOPE]
+    if early.empty:
+        text = f"no layer has maps at {FEWEST_FOR_SLOPE} of the first epochs"
+        return Verdict("MA-1", INCONCLUSIVE, how + text, count_seeds(known))
     known = known.assign(set="train", estimator="spatial")
     parts, seen, texts = [], [], []
     for column, name in (("I_XT", "I(X;T)"), ("I_TY", "I(T;Y)")):
         baseline = known[column.replace("I_", "baseline_")]
         beyond = per_seed(known.assign(beyond=known[column] - baseline), "beyond")
         seen.append(above(beyond) == SUPPORTED)
-        slopes = _early_slopes(known, column)
+        slopes = _early_slopes(early, column)
         curves = phases(known.assign(I_XT=known[column]))
         excess = per_seed(curves, "drop") - per_seed(curves, "band")
         rises, stays = above(slopes), below(excess)

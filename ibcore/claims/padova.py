@@ -8,6 +8,8 @@ import pandas as pd
 from ibcore.claims.curves import (
     NOISE_FLOOR,
     SATURATION,
+    able_to_fall,
+    chance_of_a_fall,
     count_seeds,
     per_seed,
     rank_correlation,
@@ -28,15 +30,12 @@ from ibcore.claims.verdict import Verdict
 def judged_layers(table: pd.DataFrame) -> pd.DataFrame:
     """The curves of the convolutions in which a fall could be seen.
 
-    A layer whose I(X;T) has its peak and its end within ``SATURATION`` of the ceiling, in every
-    curve, is left out: it may have fallen or not. So is a layer that is
-    silent, with no information at any time.
+    Left out are layers that end at the ceiling in every curve (see ``able_to_fall``) or are silent,
+    with no information at any time.
     """
     table = table[table["layer"].str.startswith("conv")]
-    full = table["end"] > table["ceiling_X"] - SATURATION
     silent = table["peak"] == 0
-    mute = (full | silent).groupby([table["run"], table["view"], table["layer"]]).transform("all")
-    return table[~mute]
+    return able_to_fall(table.assign(capped=table["capped"] | silent))
 
 
 def _excess(table: pd.DataFrame) -> pd.Series:
@@ -90,19 +89,17 @@ def pd_3(measurements: pd.DataFrame, bounds: pd.DataFrame, *, before: str, after
     return Verdict("PD-3", verdict, text, count_seeds(layers))
 
 
-CHANCE = 0.05
-"""Share of filters that may fall beyond their noise band by chance."""
-
-
 def pd_4(whole: pd.DataFrame, filters: pd.DataFrame) -> Verdict:
     """Some filters fall beyond their noise band in a layer that does not fall as a whole.
 
     Layers in question are those whose fall as a whole lies below the noise band (95% interval).
-    They support the claim if the share of their filters that fall exceeds ``CHANCE``. Where such
-    layers exist only at the ceiling, the comparison is uninformative.
+    They support the claim if the share of their filters that fall is larger than that of noise
+    (``chance_of_a_fall``). Where such layers exist only at the ceiling, the comparison is
+    uninformative.
     """
     filters = filters[filters["layer"].str.startswith("conv")]
     filters = filters.assign(falls=filters["drop"] > filters["band"])
+    chance = chance_of_a_fall(int(filters["epochs"].min()))
     shares = filters.groupby(["layer", "seed"])["falls"].mean().reset_index()
     words = []
     for layer, part in shares.groupby("layer", sort=False):
@@ -115,10 +112,10 @@ def pd_4(whole: pd.DataFrame, filters: pd.DataFrame) -> Verdict:
     elif not still:
         verdict = INCONCLUSIVE
     else:
-        verdict = above(per_seed(shares[shares["layer"].isin(still)], "falls"), CHANCE)
+        verdict = above(per_seed(shares[shares["layer"].isin(still)], "falls"), chance)
     text = (
-        f"share of falling filters: {'; '.join(words)}; layers that can be judged and do not fall "
-        f"as a whole: {', '.join(still) or 'none'}"
+        f"share of falling filters: {'; '.join(words)} (noise alone: {chance:.2f}); layers that "
+        f"can be judged and do not fall as a whole: {', '.join(still) or 'none'}"
     )
     return Verdict("PD-4", verdict, text, count_seeds(filters))
 
