@@ -97,21 +97,33 @@ def test_ceilings_are_dotted_named_and_visible(ax):
     assert contains(ax.get_ylim(), 1.5)
 
 
+def outside_all_axes(figure, legend):
+    """Whether a legend lies within the figure and hides neither data nor the axes' own texts."""
+    figure.canvas.draw()
+    box = legend.get_window_extent()
+    inside = figure.bbox.x0 <= box.x0 < box.x1 <= figure.bbox.x1 and box.y0 >= figure.bbox.y0
+    shown = [ax for ax in figure.axes if ax.get_visible()]
+    taken = [ax.bbox for ax in shown]
+    for ax in shown:
+        texts = (ax.title, ax.xaxis.label, ax.yaxis.label, *ax.texts, *ax.get_xticklabels())
+        taken += [text.get_window_extent() for text in texts if text.get_text()]
+    return inside and not any(box.overlaps(other) for other in taken)
+
+
 @pytest.mark.parametrize("stopped", [False, True])
-def test_the_legend_hides_neither_a_ceiling_nor_its_name(ax, stopped):
-    """With points everywhere else the legend goes to the upper left."""
-    places = [(x, y) for x in range(11) for y in np.linspace(0, 1.4, 15) if x > 4 or y < 0.9]
-    plane = pd.DataFrame(places, columns=["I_XT", "I_TY"])
-    plane = plane.assign(seed=0, epoch=range(len(plane)), layer="only", layer_index=0)
-    plotting.information_plane(ax, plane, ceiling_X=10.2, ceiling_Y=1.4)
-    if stopped:
-        plotting.early_stopping(ax, plane, pd.DataFrame({"seed": [0], "epoch": [3]}))
-    ax.figure.canvas.draw()
-    legend = ax.get_legend().get_window_extent()
-    line = ax.transData.transform((0, 1.4))[1]
-    assert line - 20 < legend.y1 < line
-    for name in ax.texts:
-        assert not name.get_window_extent().overlaps(legend)
+@pytest.mark.parametrize("size", [(4.3, 3.6), (2.4, 2.2)])
+@pytest.mark.parametrize("style", [False, True])
+def test_the_legend_of_a_plane_is_below_its_axes(stopped, size, style):
+    if style:
+        plotting.use_style()
+    figure, axes = plotting.grid(2, width=size[0], height=size[1])
+    for ax in axes.flat:
+        plotting.information_plane(ax, table(), ceiling_X=12.0, ceiling_Y=1.0, title="tanh")
+        if stopped:
+            plotting.early_stopping(ax, table(), STOPS)
+    for ax in axes.flat:
+        assert outside_all_axes(figure, ax.get_legend())
+        assert ax.bbox.height > 0.4 * figure.dpi
 
 
 def test_no_ceiling_no_dotted_line(ax):
@@ -181,6 +193,7 @@ def test_a_plane_until_an_epoch_keeps_colours_and_limits():
     plotting.early_stopping(part, table(), STOPS)
     assert part.get_legend().get_title().get_text() == f"layer at epoch {EPOCHS[1]}"
     figure = plotting.information_planes(table(), limits(), until=EPOCHS[1])
+    assert figure.legends[0].get_title().get_text() == f"layer at epoch {EPOCHS[1]}"
     assert figure.axes[0].collections[0].get_offsets().tolist() == points.get_offsets().tolist()
 
 
@@ -267,6 +280,86 @@ def test_planes_by_another_column_take_the_ceiling_of_their_run():
         assert dotted[0].get_xdata()[0] == 11.0
 
 
+def network(run, layers):
+    rows = [
+        {"run": run, "set": "all", "estimator": "binning", "seed": 0, "epoch": epoch,
+         "layer": layer, "layer_index": i, "I_XT": 12 - i, "I_TY": 1 - 0.01 * i * epoch}
+        for epoch in (0, 1) for i, layer in enumerate(layers)
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def named(legend):
+    return [text.get_text() for text in legend.get_texts()]
+
+
+def marks(ax):
+    """Layer to the shape of its marker."""
+    ends = [c for c in ax.collections if not c.get_label().startswith("_")]
+    return {c.get_label(): c.get_paths()[0].vertices.tobytes() for c in ends}
+
+
+@pytest.mark.parametrize("panels", [1, 2, 4, 6])
+def test_planes_have_one_legend_below_all_of_them(panels):
+    plotting.use_style()
+    runs = "abcdef"[:panels]
+    tables = pd.concat([table(run) for run in runs])
+    figure = plotting.information_planes(tables, limits(runs), columns=min(3, panels))
+    (legend,) = figure.legends
+    assert named(legend) == list(LAYERS)
+    assert legend.get_title().get_text() == "layer at the last epoch"
+    assert not any(ax.get_legend() for ax in figure.axes)
+    plotting.mark_standin(figure, "stand-in (digits) for MNIST")
+    assert outside_all_axes(figure, legend)
+
+
+def test_long_names_of_layers_stay_within_the_figure():
+    plotting.use_style()
+    layers = [f"features.denseblock{i}" for i in range(10)]
+    figure = plotting.information_planes(network("a", layers), limits("a"))
+    assert outside_all_axes(figure, figure.legends[0])
+
+
+def test_a_layer_has_the_same_marker_in_networks_of_different_depth():
+    shallow, deep = ["conv1", "output"], ["conv1", "conv2", "conv3", "output"]
+    tables = pd.concat([network("a", shallow), network("b", deep)])
+    figure = plotting.information_planes(tables, limits("ab"))
+    first, second = (marks(ax) for ax in figure.axes[:2])
+    assert first == {layer: second[layer] for layer in shallow}
+    assert len(set(second.values())) == 4
+    assert named(figure.legends[0]) == deep
+
+
+def test_networks_with_more_layers_than_markers_keep_their_own_legends():
+    one, other = [f"a{i}" for i in range(6)], [f"b{i}" for i in range(6)]
+    tables = pd.concat([network("a", one), network("b", other)])
+    figure = plotting.information_planes(tables, limits("ab"))
+    assert not figure.legends
+    assert [named(ax.get_legend()) for ax in figure.axes[:2]] == [one, other]
+
+
+def test_one_legend_in_place_of_several():
+    figure, axes = plotting.grid(2)
+    for ax, epoch in zip(axes.flat, (1, 100), strict=True):
+        plotting.information_plane(ax, table(), until=epoch)
+    height = figure.get_figheight()
+    legend = plotting.layer_legend(figure)
+    assert figure.legends == [legend]
+    assert legend.get_title().get_text() == "layer at the last epoch shown"
+    assert named(legend) == list(LAYERS)
+    assert figure.get_figheight() > height
+
+
+def test_a_star_enters_the_legend_of_the_figure():
+    figure = plotting.information_planes(table(), limits())
+    height = figure.get_figheight()
+    plotting.early_stopping(figure.axes[0], table(), STOPS)
+    (legend,) = figure.legends
+    assert named(legend) == [*LAYERS, "early stopping"]
+    assert figure.get_figheight() == height
+    assert outside_all_axes(figure, legend)
+
+
 # ---------------------------------------------------------------- over epochs
 
 
@@ -323,6 +416,31 @@ def test_a_band_is_whole_where_values_are_beyond(ax, low, high):
     middle, spread = (low + high) / 2, (high - low) / 2**0.5
     cut = (0.0, middle + spread) if low == 0 else (middle - spread, 8.0)
     assert band_edges(ax) == pytest.approx(cut)
+
+
+@pytest.mark.parametrize(
+    ("column", "high", "edge"),
+    [("test_accuracy", 1.0, 1.0), ("test_accuracy", 90.0, 109.39), ("loss", 1.0, 1.1536)],
+)
+def test_a_band_of_accuracies_ends_at_1_without_a_line_there(ax, column, high, edge):
+    """Unless they are percentages, which are beyond 1."""
+    seeds = pd.DataFrame({"seed": [0, 1, 2], "epoch": 10, column: [0.2 * high, high, high]})
+    plotting.over_epochs(ax, seeds.assign(l="a"), column, hue="l")
+    mean, spread = seeds[column].mean(), seeds[column].std()
+    assert mean + spread > high
+    assert band_edges(ax)[1] == pytest.approx(1.0 if edge == 1.0 else mean + spread)
+    assert not [line for line in ax.lines if line.get_linestyle() == ":"]
+
+
+def test_a_name_keeps_its_colour_where_others_are_missing(ax):
+    runs = ["tanh", "ReLU", "full batch"]
+    colours = plotting.palette(runs)
+    assert len(set(colours.values())) == 3
+    some = pd.concat([table(run) for run in ("full batch", "tanh")]).query("layer == 'output'")
+    plotting.over_epochs(ax, some, "I_XT", hue="run", colours=colours)
+    assert {line.get_label(): line.get_color() for line in ax.lines} == {
+        run: colours[run] for run in ("full batch", "tanh")
+    }
 
 
 def test_negative_curves_are_shown(ax):
@@ -382,6 +500,36 @@ def test_layers_over_epochs():
     assert [line.get_label() for line in first.lines[:3]] == list(LAYERS)
     assert len(first.lines) == 4
     assert len(second.lines) == 3
+
+
+def estimators():
+    """Three estimators on numbers of samples of their own, and the bounds of these."""
+    rows = [("binning", 4096, 0.0), ("nearest neighbour", 800, 0.0), ("Renyi", 100, -7.5)]
+    tables = [table(estimator=e, shift=shift).assign(n=n) for e, n, shift in rows]
+    bounds = [limits(("tanh",), x=np.log2(n)).assign(n=n) for _, n, _ in rows]
+    return pd.concat(tables), pd.concat(bounds)
+
+
+def dotted_heights(ax):
+    return [line.get_ydata()[0] for line in ax.lines if line.get_linestyle() == ":"]
+
+
+def test_layers_by_estimator_have_names_and_limits_of_their_own():
+    measured, bounds = estimators()
+    figure = plotting.layers_over_epochs(measured, "I_XT", by="estimator", bounds=bounds, columns=2)
+    panels = figure.axes
+    assert [ax.get_visible() for ax in panels] == [True] * 3 + [False]
+    found = {ax.get_title(): (ax.get_ylabel(), dotted_heights(ax)) for ax in panels[:3]}
+    assert found == {
+        "binning": ("I(X;T) [bits]", [12.0]),
+        "nearest neighbour": ("H(T) [bits]", []),
+        "Renyi": ("I(X;T) [bits]", []),
+    }
+    figure = plotting.layers_over_epochs(measured, "I_TY", by="estimator", bounds=bounds)
+    assert [ax.get_ylabel() for ax in figure.axes] == ["I(T;Y) [bits]"] * 3
+    assert [dotted_heights(ax) for ax in figure.axes] == [[1.0]] * 3
+    figure = plotting.layers_over_epochs(measured.assign(e=0.5), "e", by="estimator")
+    assert [ax.get_ylabel() for ax in figure.axes] == ["e"] * 3
 
 
 def test_grid_has_the_size_it_is_given():
@@ -480,6 +628,22 @@ def test_icosahedra():
     assert [text.get_text() for text in two.texts] == [str(i) for i in range(12)]
 
 
+def test_the_numbers_of_the_vertices_are_beside_them():
+    vertices = szt.icosahedron_vertices()
+    figure = plotting.icosahedra(vertices, {"none": np.zeros(12)})
+    figure.canvas.draw()
+    (ax,) = figure.axes
+    written = np.array([text.get_position_3d() for text in ax.texts])
+    nodes, texts = (
+        ax.transData.transform(np.column_stack(proj3d.proj_transform(*points.T, ax.M)[:2]))
+        for points in (vertices, written)
+    )
+    radius, letters = (60**0.5 / 2 * figure.dpi / 72, 7 * figure.dpi / 72)
+    distances = np.linalg.norm(nodes - texts[:, None], axis=2)
+    assert distances.min() > radius + letters / 2
+    assert distances.argmin(axis=1).tolist() == list(range(12))
+
+
 def test_amplitude_histogram(ax):
     amplitude = np.linspace(0, 12, 101)
     labels = (amplitude > 7.6).astype(int)
@@ -487,6 +651,17 @@ def test_amplitude_histogram(ax):
     heights = [sum(patch.get_height() for patch in bars) for bars in ax.containers]
     assert heights == [(labels == 0).sum(), (labels == 1).sum()]
     assert [line.get_xdata()[0] for line in ax.lines] == [7.6]
+
+
+def test_no_bin_of_amplitudes_holds_both_labels(ax):
+    amplitude = np.linspace(0, 12, 1201) + 0.003
+    plotting.amplitude_histogram(ax, amplitude, (amplitude > 7.6).astype(int), 7.6)
+    below, above = (
+        [bar for bar in bars if bar.get_height() > 0] for bars in ax.containers
+    )  # fmt: skip
+    assert max(bar.get_x() + bar.get_width() for bar in below) == pytest.approx(7.6)
+    assert min(bar.get_x() for bar in above) == pytest.approx(7.6)
+    assert sum(bar.get_height() for bar in (*below, *above)) == 1201
 
 
 # ---------------------------------------------------------------- penalties and early stopping
@@ -529,8 +704,9 @@ def test_early_stopping_beside_the_learning_curves():
     for ax in (loss, accuracy):
         (median,) = [line.get_xdata()[0] for line in ax.lines if line.get_linestyle() == ":"]
         assert median == 10
-    labels = [text.get_text() for text in plane.get_legend().get_texts()]
-    assert labels == [*LAYERS, "early stopping"]
+    assert plane.get_legend() is None
+    assert named(figure.legends[0]) == [*LAYERS, "early stopping"]
+    assert outside_all_axes(figure, figure.legends[0])
     assert (loss.get_yscale(), accuracy.get_yscale()) == ("symlog", "linear")
     assert loss.get_ylim()[0] == 0
     assert contains(loss.get_ylim(), 1100)
@@ -739,12 +915,12 @@ def test_answers_are_cells_with_the_drop_or_a_word():
         ("net", "a", "binning", 0.5, "yes"),
         ("net", "a", "KDE", 0.01, "no"),
         ("net", "b", "binning", 0.1, "open"),
-        ("net", "b", "KDE", 0.0, "cannot tell (saturated)"),
+        ("net", "b", "KDE", 0.0, "cannot tell (at the ceiling)"),
     ]
     given = pd.DataFrame(rows, columns=["network", "layer", "estimator", "drop", "falls"])
     figure = plotting.answer_matrix(given, rows=["network", "layer"], columns="estimator")
     (ax,) = figure.axes
-    assert [text.get_text() for text in ax.texts] == ["0.50", "0.01", "0.10", "saturated"]
+    assert [text.get_text() for text in ax.texts] == ["0.50", "0.01", "0.10", "at ceiling"]
     assert [label.get_text() for label in ax.get_yticklabels()] == ["net, a", "net, b"]
     assert [label.get_text() for label in ax.get_xticklabels()] == ["binning", "KDE"]
     colours = [to_hex(patch.get_facecolor()) for patch in ax.patches]
@@ -807,6 +983,14 @@ def test_pruned_accuracy_starts_at_the_whole_network():
         assert (band.y0, band.y1) == (pytest.approx(50), pytest.approx(82))
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == ["HRel", "random"]
+
+
+def test_the_band_of_a_pruned_network_ends_at_100_percent():
+    """Four seeds at 1 and one at 0.5: mean and deviation alone reach beyond."""
+    table = pruned(("a",), ("one",), 1, 5)
+    table = table.assign(accuracy=1 - 0.5 * (table["seed"] == 0))
+    band = plotting.pruned_accuracy(table).axes[0].collections[0].get_paths()[0].get_extents()
+    assert (band.y0, band.y1) == (pytest.approx(90 - 50 / 5**0.5), 100)
 
 
 def test_a_network_at_chance_has_room_above_it():

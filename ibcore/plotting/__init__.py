@@ -23,6 +23,7 @@ from ibcore.plotting.planes import (
     filter_planes,
     information_plane,
     information_planes,
+    layer_legend,
     planes_and_training,
 )
 from ibcore.plotting.pruning import (
@@ -36,7 +37,7 @@ from ibcore.plotting.pruning import (
 )
 from ibcore.plotting.saliency import entropy_by_layer, entropy_through_depth, saliency_strips
 from ibcore.plotting.samples import amplitude_histogram, icosahedra, places, spectrograms
-from ibcore.plotting.style import epoch_norm, grid, mark_standin, use_style
+from ibcore.plotting.style import epoch_norm, grid, mark_standin, palette, use_style
 
 __all__ = [
     "ANSWERS",
@@ -63,10 +64,12 @@ __all__ = [
     "information_plane",
     "information_planes",
     "intervals",
+    "layer_legend",
     "layers_over_epochs",
     "lines",
     "mark_standin",
     "over_epochs",
+    "palette",
     "places",
     "planes_and_training",
     "pruned_accuracy",

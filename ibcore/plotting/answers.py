@@ -82,7 +82,7 @@ def answer_matrix(table: pd.DataFrame, *, rows: Sequence[str], columns: str) -> 
         x, y = names.index(row[columns]), labels.index(tuple(row[key] for key in rows))
         colour = ANSWERS.get(row["falls"], "white")
         ax.add_patch(plt.Rectangle((x - 0.48, y - 0.46), 0.96, 0.92, color=colour))
-        text = f"{row['drop']:.2f}" if row["falls"] in ANSWERS else "saturated"
+        text = f"{row['drop']:.2f}" if row["falls"] in ANSWERS else "at ceiling"
         ink = "white" if row["falls"] == "yes" else "black"
         ax.text(x, y, text, ha="center", va="center", fontsize=7, color=ink)
     for y in range(1, len(labels)):

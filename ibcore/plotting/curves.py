@@ -1,6 +1,6 @@
 """Curves over epochs, samples and parameters, and intervals."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -8,7 +8,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ibcore.plotting.style import grid
+from ibcore.plotting.style import grid, palette
 
 
 def filters_over_epochs(
@@ -44,17 +44,21 @@ def over_epochs(
     title: str = "",
     label_ends: bool = True,
     zero: bool = True,
+    colours: Mapping | None = None,
 ) -> Axes:
     """One line per value of ``hue`` over epochs, with the standard deviation over seeds as a band.
 
-    The band ends at 0 and at ``ceiling`` where no value is beyond them.
+    The band ends at 0, at ``ceiling`` (drawn dotted) and, in a column that is named an accuracy, at
+    1, where no value is beyond them.
     Labels stand at the ends of the lines (or in a legend), epoch is on a logarithmic scale that
-    shows epoch 0. Zero is visible unless ``zero`` is False.
+    shows epoch 0. Zero is visible unless ``zero`` is False. ``colours`` (value of ``hue`` to
+    colour, see ``palette``) keeps the colours of several figures the same.
     """
     levels = list(dict.fromkeys(table[hue]))
-    colours = dict(zip(levels, sns.color_palette("colorblind", len(levels)), strict=True))
+    colours = palette(levels) if colours is None else colours
     floor = 0.0 if table[value].min() >= 0 else None
-    roof = ceiling if ceiling is not None and table[value].max() <= ceiling + 1e-9 else None
+    highest = 1.0 if ceiling is None and value.endswith("accuracy") else ceiling
+    roof = highest if highest is not None and table[value].max() <= highest + 1e-9 else None
     ends = []
     for level in levels:
         curves = table[table[hue] == level].groupby("epoch")[value]
@@ -118,24 +122,48 @@ def layers_over_epochs(
     value: str,
     *,
     by: str = "run",
-    ylabel: str,
+    ylabel: str | None = None,
     titles: dict | None = None,
     ceilings: dict | None = None,
+    bounds: pd.DataFrame | None = None,
+    columns: int | None = None,
 ) -> Figure:
-    """Panels of ``over_epochs`` with a line per layer, one panel per value of ``by``."""
+    """Panels of ``over_epochs`` with a line per layer, one panel per value of ``by``.
+
+    Parameters
+    ----------
+    table : DataFrame
+        ``seed, epoch, layer, layer_index``, the columns ``by`` and ``value``.
+    value : str
+    by : str
+        Column whose values become panels, in order of appearance.
+    ylabel : str, optional
+        By default the name of the information, ``H(T)`` for I(X;T) by nearest neighbours: that
+        is a differential entropy.
+    titles, ceilings : dict, optional
+        Value of ``by`` to title of the panel and to dotted limit.
+    bounds : DataFrame, optional
+        ``run, set, n, ceiling_X, ceiling_Y``: draws the limit of a panel's own number of samples
+        where a value is above half of it, in place of ``ceilings``.
+    columns : int, optional
+        Panels per row; all in one row by default.
+    """
     values = list(dict.fromkeys(table[by]))
-    figure, axes = grid(len(values))
-    for ax, level in zip(axes.flat, values, strict=True):
+    columns = columns or len(values)
+    figure, axes = grid(columns, rows=-(-len(values) // columns))
+    for ax, level in zip(axes.flat, values, strict=False):
         part = table[table[by] == level].sort_values("layer_index", kind="stable")
         over_epochs(
             ax,
             part,
             value,
             hue="layer",
-            ylabel=ylabel,
+            ylabel=ylabel or _quantity(part, value),
             title=(titles or {}).get(level, str(level)),
-            ceiling=(ceilings or {}).get(level),
+            ceiling=(ceilings or {}).get(level) if bounds is None else _limit(part, bounds, value),
         )
+    for ax in axes.flat[len(values) :]:
+        ax.set_visible(False)
     return figure
 
 
@@ -147,6 +175,23 @@ def ceilings(part: pd.DataFrame, bounds: pd.DataFrame) -> dict[str, float]:
 
 
 INFORMATION = {"I_XT": "I(X;T) [bits]", "I_TY": "I(T;Y) [bits]"}
+
+
+def _differential(part: pd.DataFrame, value: str) -> bool:
+    """Whether a column holds entropies of densities, which have no limit."""
+    names = set(part["estimator"]) if "estimator" in part else set()
+    return value == "I_XT" and names == {"nearest neighbour"}
+
+
+def _quantity(part: pd.DataFrame, value: str) -> str:
+    return "H(T) [bits]" if _differential(part, value) else INFORMATION.get(value, value)
+
+
+def _limit(part: pd.DataFrame, bounds: pd.DataFrame, value: str) -> float | None:
+    """The limit of an information where a value is above half of it."""
+    limit = ceilings(part, bounds)[{"I_XT": "ceiling_X", "I_TY": "ceiling_Y"}[value]]
+    near = 2 * part[value].max() > limit and not _differential(part, value)
+    return limit if near else None
 
 
 def information_over_epochs(
@@ -162,10 +207,8 @@ def information_over_epochs(
     figure, axes = grid(len(panels), rows=2, height=3)
     for column, (values, part) in enumerate(panels):
         name = ", ".join(filter(None, (title, *map(str, values))))
-        limits = ceilings(part, bounds).values()
-        for ax, limit, value in zip(axes[:, column], limits, INFORMATION, strict=True):
-            near = limit if 2 * part[value].max() > limit else None
-            label = INFORMATION[value]
+        for ax, value in zip(axes[:, column], INFORMATION, strict=True):
+            near, label = _limit(part, bounds, value), _quantity(part, value)
             over_epochs(ax, part, value, hue=hue, ceiling=near, ylabel=label, title=name)
     return figure
 
@@ -252,10 +295,12 @@ def lines(
     return ax
 
 
-def banded(ax: Axes, groups, *, scale: float = 1.0, **line) -> None:
-    """Mean of every group over its key, times ``scale``, in a band of one standard deviation."""
-    mean, spread = scale * groups.mean(), scale * groups.std().fillna(0.0)
-    (drawn,) = ax.plot(mean.index, mean, marker="o", markersize=4, **line)
-    ax.fill_between(
-        mean.index, mean - spread, mean + spread, color=drawn.get_color(), alpha=0.12, linewidth=0
-    )
+def banded(ax: Axes, groups, *, limits: tuple[float, float], scale: float = 1.0, **line) -> None:
+    """Mean of every group over its key in a band of one standard deviation, cut at the limits.
+
+    All are multiplied by ``scale``.
+    """
+    mean, spread = groups.mean(), groups.std().fillna(0.0)
+    (drawn,) = ax.plot(mean.index, scale * mean, marker="o", markersize=4, **line)
+    low, high = (scale * edge.clip(*limits) for edge in (mean - spread, mean + spread))
+    ax.fill_between(mean.index, low, high, color=drawn.get_color(), alpha=0.12, linewidth=0)

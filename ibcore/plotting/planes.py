@@ -1,16 +1,21 @@
 """Information planes, alone, in grids, filter by filter and beside training curves."""
 
+from collections.abc import Mapping, Sequence
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.collections import LineCollection
+from matplotlib.collections import LineCollection, PathCollection
 from matplotlib.figure import Figure
+from matplotlib.legend import Legend
 from matplotlib.ticker import MaxNLocator
-from matplotlib.transforms import Bbox, BboxBase, IdentityTransform, TransformedBbox
+from matplotlib.transforms import ScaledTranslation
 
 from ibcore.plotting.curves import ceilings, over_epochs
 from ibcore.plotting.style import MARKERS, epoch_norm, grid, mean_over_seeds
+
+_LEGEND = "layers of information planes"
 
 
 def _one_curve_per_layer(table: pd.DataFrame) -> None:
@@ -29,12 +34,14 @@ def information_plane(
     ceiling_Y: float | None = None,
     last_epoch: int | None = None,
     until: int | None = None,
+    markers: Mapping[str, str] | None = None,
     title: str = "",
 ):
     """I(T;Y) against I(X;T) through training, mean over seeds.
 
-    Colour is the epoch; a marker and a label at the last epoch tell the layers apart; thin grey
-    lines join the layers of an epoch; dotted lines are the limits.
+    Colour is the epoch; a marker at the last epoch, explained below the axes, tells the layers
+    apart; thin grey lines join the layers of an epoch; dotted lines are the limits. A figure with
+    constrained layout, such as ``grid`` makes, leaves room for the legend.
 
     Parameters
     ----------
@@ -47,6 +54,8 @@ def information_plane(
         End of the colour scale, to share it between panels.
     until : int, optional
         Last epoch that is drawn; colours and limits stay those of the whole table.
+    markers : mapping, optional
+        Layer to marker, to share them between panels; in the order of the layers by default.
     title : str
 
     Returns
@@ -73,11 +82,12 @@ def information_plane(
         mean["I_XT"], mean["I_TY"], c=mean["epoch"], cmap="viridis", norm=norm, s=9, zorder=2
     )
     ends = mean[mean["epoch"] == mean["epoch"].max()].sort_values("layer_index")
-    for number, row in enumerate(ends.itertuples()):
+    markers = markers or _markers(table)
+    for row in ends.itertuples():
         ax.scatter(
             row.I_XT,
             row.I_TY,
-            marker=MARKERS[number % len(MARKERS)],
+            marker=markers[row.layer],
             s=42,
             facecolor="white",
             edgecolor="black",
@@ -87,23 +97,82 @@ def information_plane(
         )
     _limits(ax, whole, ceiling_X, ceiling_Y)
     when = "the last epoch" if until is None else f"epoch {mean['epoch'].max()}"
-    corner = ceiling_X or ax.get_xlim()[1], ceiling_Y or ax.get_ylim()[1]
-    box = Bbox([(ax.get_xlim()[0], ax.get_ylim()[0]), corner])
-    _legend(ax, f"layer at {when}", TransformedBbox(box, ax.transData))
+    _legend_below(ax, f"layer at {when}")
     ax.set(xlabel="I(X;T) [bits]", ylabel="I(T;Y) [bits]", title=title)
     return points
 
 
-def _legend(ax: Axes, title: str, inside: BboxBase) -> None:
-    """The best corner of a box on the screen, which ends at the limits so that none is hidden."""
-    ax.legend(
+def _markers(table: pd.DataFrame) -> dict[str, str]:
+    """A marker per layer, from the input to the output of the deepest network."""
+    depth = table.groupby("layer", sort=False)["layer_index"].max().sort_values(kind="stable")
+    return {layer: MARKERS[i % len(MARKERS)] for i, layer in enumerate(depth.index)}
+
+
+def _shared_markers(table: pd.DataFrame, by: str) -> dict[str, str] | None:
+    """The markers of all panels; none where different layers would get the same one."""
+    markers = _markers(table)
+    alike = (table.groupby(by)["layer"].nunique() == len(markers)).all()
+    return markers if alike or len(markers) <= len(MARKERS) else None
+
+
+def _legend_columns(labels: Sequence[str], width: float) -> int:
+    """The columns of a legend in a width in inches, with rows as even as possible."""
+    most = max(1, int(width / (0.55 + 0.058 * max(map(len, labels)))))
+    rows = -(-len(labels) // most)
+    return -(-len(labels) // rows)
+
+
+def _legend_below(ax: Axes, title: str) -> None:
+    """A legend under the label of the horizontal axis, where no data can be."""
+    labels = ax.get_legend_handles_labels()[1]
+    below = ScaledTranslation(0, -0.55, ax.figure.dpi_scale_trans)
+    legend = ax.legend(
         title=title,
-        fontsize=7,
-        title_fontsize=7,
-        loc="best",
-        bbox_to_anchor=inside,
-        bbox_transform=IdentityTransform(),
+        fontsize=8,
+        title_fontsize=8,
+        loc="upper center",
+        bbox_to_anchor=(0.5, 0),
+        bbox_transform=ax.transAxes + below,
+        borderaxespad=0,
+        ncols=_legend_columns(labels, 1.1 * ax.bbox.width / ax.figure.dpi),
     )
+    legend.set_gid(_LEGEND)
+
+
+def layer_legend(figure: Figure) -> Legend:
+    """One legend below a figure for all its information planes, in place of one for each.
+
+    The planes have to share their markers, see ``information_plane``. The figure becomes higher by
+    the height of the legend.
+    """
+    entries, depth = {}, {}
+    for ax in figure.axes:
+        named = zip(*ax.get_legend_handles_labels(), strict=True)
+        points = [(label, drawn) for drawn, label in named if isinstance(drawn, PathCollection)]
+        for number, (label, drawn) in enumerate(points):
+            entries.setdefault(label, drawn)
+            depth[label] = max(depth.get(label, 0), number)
+    labels = sorted(entries, key=depth.get)
+    everywhere = [*figure.legends, *(ax.get_legend() for ax in figure.axes)]
+    former = [legend for legend in everywhere if legend and legend.get_gid() == _LEGEND]
+    titles = {legend.get_title().get_text() for legend in former}
+    columns = _legend_columns(labels, figure.bbox.width / figure.dpi)
+    if not any(legend in figure.legends for legend in former):
+        rows = 1 + -(-len(labels) // columns)
+        figure.set_figheight(figure.get_figheight() + 0.1 + 0.19 * rows)
+    for legend in former:
+        legend.remove()
+    legend = figure.legend(
+        [entries[label] for label in labels],
+        labels,
+        title=titles.pop() if len(titles) == 1 else "layer at the last epoch shown",
+        fontsize=8,
+        title_fontsize=8,
+        loc="outside lower center",
+        ncols=columns,
+    )
+    legend.set_gid(_LEGEND)
+    return legend
 
 
 def _limits(ax: Axes, mean: pd.DataFrame, ceiling_X, ceiling_Y) -> None:
@@ -157,6 +226,9 @@ def information_planes(
 ) -> Figure:
     """Information planes side by side, one panel per value of a column, one colour bar.
 
+    One legend below the figure names the layers of all panels, unless they have more layers
+    than there are markers.
+
     Parameters
     ----------
     table : DataFrame
@@ -183,7 +255,7 @@ def information_planes(
     columns = columns or len(values)
     rows = -(-len(values) // columns)
     figure, axes = grid(columns, rows=rows)
-    last = int(table["epoch"].max())
+    last, markers = int(table["epoch"].max()), _shared_markers(table, by)
     for ax, value in zip(axes.flat, values, strict=False):
         part = table[table[by] == value]
         points = information_plane(
@@ -192,11 +264,14 @@ def information_planes(
             **ceilings(part, bounds),
             last_epoch=last,
             until=until,
+            markers=markers,
             title=(titles or {}).get(value, str(value)),
         )
     for ax in axes.flat[len(values) :]:
         ax.set_visible(False)
     epoch_colourbar(figure, points, list(axes.flat))
+    if markers:
+        layer_legend(figure)
     return figure
 
 
@@ -208,7 +283,8 @@ def early_stopping(ax: Axes, table: pd.DataFrame, stops: pd.DataFrame) -> Axes:
     Parameters
     ----------
     ax : Axes
-        With ``information_plane`` of the same table.
+        With ``information_plane`` of the same table; the star enters its legend or, after
+        ``information_planes``, that of the figure.
     table : DataFrame
         See ``information_plane``.
     stops : DataFrame
@@ -219,8 +295,10 @@ def early_stopping(ax: Axes, table: pd.DataFrame, stops: pd.DataFrame) -> Axes:
         where["I_XT"], where["I_TY"], marker="*", s=70, color="crimson", zorder=5, linewidth=0,
         label="early stopping",
     )  # fmt: skip
-    legend = ax.get_legend()
-    _legend(ax, legend.get_title().get_text(), legend.get_bbox_to_anchor())
+    if legend := ax.get_legend():
+        _legend_below(ax, legend.get_title().get_text())
+    else:
+        layer_legend(ax.figure)
     return ax
 
 
@@ -240,18 +318,20 @@ def planes_and_training(
     """
     runs = list(dict.fromkeys(table["run"]))
     figure, axes = grid(3, rows=len(runs))
-    last = int(table["epoch"].max())
+    last, markers = int(table["epoch"].max()), _shared_markers(table, "run")
     for row, run in zip(axes, runs, strict=True):
         part, trained = table[table["run"] == run], history[history["run"] == run]
         limits = ceilings(part, bounds)
-        points = information_plane(row[2], part, **limits, last_epoch=last, title=run)
+        points = information_plane(
+            row[2], part, **limits, last_epoch=last, markers=markers, title=run
+        )
         for ax, quantity in zip(row, ("loss", "accuracy"), strict=False):
             both = pd.concat(
-                trained.assign(value=trained[f"{samples}_{quantity}"], samples=samples)
+                trained.assign(**{quantity: trained[f"{samples}_{quantity}"], "samples": samples})
                 for samples in ("train", "test")
             )
             label = "loss [nats]" if quantity == "loss" else quantity
-            over_epochs(ax, both, "value", hue="samples", ylabel=label, title=run)
+            over_epochs(ax, both, quantity, hue="samples", ylabel=label, title=run)
         if stops is not None:
             chosen = stops[stops["run"] == run]
             early_stopping(row[2], part, chosen)
@@ -263,6 +343,8 @@ def planes_and_training(
             highest = row[0].get_ylim()[1]
             row[0].set_yticks([0, 0.5, *(loss for loss in (1, 3, 10, 30, 100) if loss <= highest)])
     epoch_colourbar(figure, points, list(axes.flat))
+    if markers:
+        layer_legend(figure)
     return figure
 
 

@@ -50,7 +50,8 @@ def pruned_accuracy(networks: pd.DataFrame) -> Figure:
             own = pd.concat([before, own])
             whole = before["parameters"].mean()
             left = 100 * own.groupby("round")["parameters"].transform("mean") / whole
-            banded(ax, own["accuracy"].groupby(left), scale=100, color=colours[score], label=score)
+            style = {"color": colours[score], "label": score}
+            banded(ax, own["accuracy"].groupby(left), limits=(0, 1), scale=100, **style)
         highest = 100 * networks.loc[networks["run"] == run, "accuracy"].max()
         ax.set(
             xlabel="parameters left [%]",
@@ -75,7 +76,8 @@ def agreement_through_depth(table: pd.DataFrame) -> Figure:
         pairs = list(part.groupby("pair", sort=False))
         colours = sns.color_palette("colorblind", len(pairs))
         for (pair, own), colour in zip(pairs, colours, strict=True):
-            banded(ax, own.groupby("layer_index")["correlation"], color=colour, label=pair)
+            groups = own.groupby("layer_index")["correlation"]
+            banded(ax, groups, limits=(-1, 1), color=colour, label=pair)
         ax.axhline(0, color="0.4", linestyle=":", linewidth=1)
         ax.set(
             xlabel="convolution, from input to output",

@@ -48,23 +48,38 @@ def icosahedra(vertices: np.ndarray, patterns: dict[str, np.ndarray]) -> Figure:
     pairs = np.argwhere(np.triu(np.isclose(distances, edge)))
     figure = plt.figure(figsize=(3.2 * len(patterns), 3.4), layout="constrained")
     for number, (title, bits) in enumerate(patterns.items(), start=1):
-        ax = figure.add_subplot(1, len(patterns), number, projection="3d")
+        ax = figure.add_subplot(1, len(patterns), number, projection="3d", computed_zorder=False)
         for i, j in pairs:
-            ax.plot(*vertices[[i, j]].T, color="0.7", linewidth=0.8)
+            ax.plot(*vertices[[i, j]].T, color="0.7", linewidth=0.8, zorder=1)
         colours = np.where(np.asarray(bits) > 0, "tab:orange", "white")
         ax.scatter(*vertices.T, c=colours, edgecolor="black", s=60, depthshade=False)
-        for i, vertex in enumerate(vertices):
-            ax.text(*(1.22 * vertex), str(i), fontsize=7, ha="center", va="center")
+        ax.view_init(12, 126)
+        behind = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}
+        for i, place in enumerate(_beside(vertices, ax.elev, ax.azim)):
+            ax.text(*place, str(i), fontsize=7, ha="center", va="center", bbox=behind)
         ax.set_axis_off()
         ax.set_box_aspect((1, 1, 1), zoom=1.15)
-        ax.view_init(12, 126)
         ax.set_title(title, fontsize=9)
     return figure
 
 
+def _beside(vertices: np.ndarray, elevation: float, azimuth: float) -> np.ndarray:
+    """Places beside the vertices (angles in degrees): away from the centre as it is seen."""
+    up, around = np.radians([elevation, azimuth])
+    eye = np.array([np.cos(up) * np.cos(around), np.cos(up) * np.sin(around), np.sin(up)])
+    seen = vertices - np.outer(vertices @ eye, eye)
+    return vertices + 0.2 * seen / np.linalg.norm(seen, axis=1, keepdims=True)
+
+
 def amplitude_histogram(ax: Axes, amplitude: np.ndarray, labels: np.ndarray, threshold: float):
-    """How often each amplitude occurs, by label, with the threshold between them."""
-    bins = np.linspace(amplitude.min(), amplitude.max(), 60)
+    """How often each amplitude occurs, by label, with the threshold between them.
+
+    The threshold is an edge of the bins, so that none holds amplitudes of both sides.
+    """
+    width = np.ptp(amplitude) / 60
+    below = int((threshold - amplitude.min()) / width) + 1
+    above = int((amplitude.max() - threshold) / width) + 1
+    bins = threshold + width * np.arange(-below, above + 1)
     for label, colour in ((0, "tab:blue"), (1, "tab:orange")):
         ax.hist(
             amplitude[labels == label], bins=bins, color=colour, alpha=0.7, label=f"y = {label}"

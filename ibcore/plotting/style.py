@@ -1,5 +1,7 @@
 """The look of all figures, and what several kinds of them share."""
 
+from collections.abc import Iterable
+
 import matplotlib.pyplot as plt
 import pandas as pd
 import seaborn as sns
@@ -22,6 +24,12 @@ def use_style() -> None:
             "svg.hashsalt": "ibcore",
         }
     )
+
+
+def palette(names: Iterable) -> dict:
+    """A colour for every name, in their order."""
+    names = list(names)
+    return dict(zip(names, sns.color_palette("colorblind", len(names)), strict=True))
 
 
 def mark_standin(figure: Figure, label: str) -> None:
