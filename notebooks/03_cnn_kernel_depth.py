@@ -19,8 +19,8 @@
 # document reads off: larger kernels and more layers start higher, up to a size; all end at the same
 # $I(T;Y)$; nothing compresses. Claims LL-1, LL-3, LL-4, LL-6.
 #
-# Beyond the document, one network is seen by estimators that do not saturate, beside a *null
-# model*: the same network trained on permuted labels.
+# Beyond the document, one network is seen by other estimators and views, some of which leave the
+# ceiling, beside a *null model*: the same network trained on permuted labels.
 #
 # $$I(X;T) = H(T), \qquad I(T;Y) = H(T) - \sum_c p_c\,H(T|Y=c) \qquad\text{(Eqs. 4, 5)}$$
 #
@@ -78,8 +78,9 @@ how = f"binning 0.67, {first.n_test} images, mean of {first.replicas} seeds"
 # %% [markdown]
 # ## Information planes (Figs. 5 and 6)
 #
-# One row of panels per data set and set of images. The convolutional layers lie on top of each
-# other in the upper right corner.
+# One row of panels per data set and set of images. Nearly all convolutional layers lie on top of
+# each other in the upper right corner; the last ones behind large kernels may start lower and
+# climb.
 
 
 # %%
@@ -125,6 +126,10 @@ curves("depth", "output_depth")
 
 # %% [markdown]
 # ## Which layers can answer at all?
+#
+# *Saturated* is a layer that never leaves the last 0.05 bit below its ceiling. One that starts
+# lower and ends there cannot be asked for a fall either, and LL-6 leaves out both (see notebook
+# 02).
 
 # %%
 phases = claims.phases(whole, bounds)
@@ -134,7 +139,10 @@ chapter.table(
 )
 
 # %% [markdown]
-# ## The same training, seen by estimators that can speak
+# ## The same training, seen in six ways
+#
+# Some of these views leave the ceiling and some do not: the table of falls says *cannot tell* where
+# a layer ends at the ceiling in every seed.
 #
 # Six convolutions of 6 channels on Fashion-MNIST, test images. *Pooled*: every channel's mean over
 # the image, 6 numbers per image. *Filter*: every channel by itself, averaged over channels. KDE
@@ -160,6 +168,7 @@ by_seed = ["run", "seen", "layer_index", "layer", "epoch", "seed"]
 averaged = seen.groupby(by_seed)[["I_XT", "I_TY"]].mean().reset_index()
 
 # %%
+chapter.data_from(runs.select(["Fashion-MNIST, depth 6", null]))
 figure, axes = plotting.grid(len(names), rows=3, width=3.3, height=2.8)
 rows = [("Fashion-MNIST, depth 6", "I_XT"), ("Fashion-MNIST, depth 6", "I_TY"), (null, "I_TY")]
 for row, (run, value) in enumerate(rows):
@@ -206,6 +215,7 @@ chapter.table(
 # ## Claims
 
 # %% tags=["nbval-check-output"]
+chapter.data_from(runs)
 verdicts = []
 for _, part in whole.groupby("dataset", sort=False):
     names_of = part["run"].unique()
@@ -229,21 +239,24 @@ table[["claim", "verdict", "statistic", "data"]]
 # %% [markdown]
 # ## Reading and caveats
 #
-# - Whole layers binned at 0.67 sit at $\log_2 n$ from epoch 0 on, whatever the network does; KDE on
-#   whole layers is not better, because distances in hundreds of dimensions dwarf the noise. These
+# - Nearly all whole convolutions binned at 0.67 sit at $\log_2 n$ from epoch 0 on, whatever the
+#   network does; the last ones behind large kernels may start lower and climb. KDE on whole layers
+#   is not better, because distances in hundreds of dimensions dwarf the noise. At the ceiling these
 #   estimates cannot show compression, and cannot show its absence.
 # - Pooled and single-filter views are coarser variables, functions of the layer: what they lose is
 #   lost by the view and not by the network. They may rise while the layer's own $I(X;T)$ cannot,
 #   so a fall in a view is a statement about that view.
 # - The null model gives the zero line: every $I(T;Y)$ of plug-in type is biased upwards, more so
-#   with few images per cell. Only what exceeds the last row of panels is knowledge about labels.
-#   The matrix-based estimate reports nearly as much about permuted labels as about true ones: the
-#   kernel width that aligns best with the labels is so narrow that every image is on its own.
+#   with few images per cell. Only what exceeds the last row of panels is knowledge about labels. In
+#   the deeper convolutions (laptop profile, from the third on) the matrix-based estimate reports
+#   nearly as much about permuted labels as about true ones: the kernel width that aligns best with
+#   the labels is so narrow there that every image is on its own. In the first convolution and in
+#   the output layer it tells them apart.
 # - "All end at the same $I(T;Y)$" needs an end: while curves still rise, LL-4 stays inconclusive.
 # - The laptop profile trains on fewer images and for a few epochs only.
 #
-# Departures from the document's program: distinct images (there, drawn with repeats); a measurement
-# before training.
+# Departures from the document's program: distinct images (there, apparently drawn with repeats); a
+# measurement before training.
 
 # %% [markdown]
 # ## Try it

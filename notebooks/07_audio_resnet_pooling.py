@@ -95,7 +95,8 @@ chapter.figure(
 )
 
 # %% [markdown]
-# Per filter the comparison is not clouded by the ceiling: a map of many values becomes one number.
+# Per filter a map of many values becomes one number. Before pooling the mean filter is itself at
+# the ceiling or close to it, so the loss is at least what is shown.
 
 # %%
 of_filters = filters[filters["layer"].isin(["layer2.1", "pool"])]
@@ -163,10 +164,10 @@ table[["claim", "verdict", "statistic"]]
 # %% [markdown]
 # ## Reading and caveats
 #
-# - Before pooling a layer has a thousand values per clip and sits at $\log_2 n$; the pooled layer
-#   has 32. Much of the "big influence" is this: pooling removes dimensions, and with them
-#   saturation. Once training has spread the 32 values, the pooled layer climbs to the same
-#   ceiling.
+# - Before pooling the layer has 2,048 values per clip in the laptop profile (32,768 in the paper
+#   profile) and sits at its ceiling once trained; the pooled layer has 32. Much of the "big
+#   influence" is this: pooling removes dimensions, and with them saturation. Once training has
+#   spread the 32 values, the pooled layer climbs to the same ceiling.
 # - Per filter the loss is plain: one number cannot tell what a map of values tells.
 # - At epoch 0 batch normalisation does nothing yet and deep layers are nearly constant.
 # - On GTZAN whole layers differ by less than a bit on average, in the laptop profile not in every
@@ -206,12 +207,12 @@ explore(draw, run=list(configs), layer=layers, bin_width=sorted(set(one_seed["pa
 # %% [markdown] tags=["solution"]
 # 1. The data processing inequality. Yes: binning first and pooling afterwards would obey it, but
 #    the mean is taken before binning, and the bins of the mean are not unions of cells of the maps.
-# 2. 32 filters of 4x4 values are 512 numbers, then 32.
+# 2. 32 filters of 8x8 values are 2,048 numbers, then 32.
 # 3. The average. It shrinks the spread of the values, so that more clips share a bin of the same
 #    width; the maximum keeps the scale of the units.
 
 # %% tags=["solution"]
-print(f"before: {32 * 4 * 4}, after: 32")
+print(f"before: {32 * 8 * 8}, after: 32")
 
 # %% [markdown]
 # ## Provenance

@@ -293,8 +293,11 @@ table[["claim", "verdict", "statistic"]]
 # ## Reading and caveats
 #
 # - Whole layers are far apart in units of the noise: $\|h_i-h_j\|^2$ grows with the dimension,
-#   $\sigma^2 = 0.01$ does not. Both bounds reach $\log_2 n$ and stay; there KDE is as saturated as
-#   binning, and PD-5 is *uninformative*. Pooled layers leave room.
+#   $\sigma^2 = 0.01$ does not. In nearly every layer both bounds reach the ceiling and stay; there
+#   KDE is as saturated as binning. On GTZAN no tanh layer can be judged in the laptop or the paper
+#   profile, of the ReLU layers one in the former and none in the latter; with one part of the claim
+#   out of sight PD-5 is *uninformative*, unless the other is contradicted. Pooled layers leave
+#   room.
 # - The difference of two upper (or two lower) bounds that gives $I(T;Y)$ is itself no bound.
 # - $H(T)$ has no ceiling and no zero: only its *changes* within one layer mean something, and they
 #   mix two things, the spread of the activations and their dependence. Weights that grow raise
@@ -312,9 +315,10 @@ table[["claim", "verdict", "statistic"]]
 #   where the laptop profile reads +1 on 32x32. What turns it at will is the unit, as the table
 #   shows: with $a = 4$ all of 4-8-16-32 follow the slides, 32-16-8-4 does not with $a = 1000$.
 # - Layer by layer, H(T) of the last ReLU layer falls by 20 bits in the paper profile, where the
-#   slides let ReLU rise. No map of it is constant after the start, so these are not dead units;
-#   KDE sees pooled ReLU layers fall too. With tanh only the first layer falls, in some seeds: most
-#   of $H(T)$ is scale, and the scale of the others keeps growing.
+#   slides let ReLU rise. No map of it is constant after the start, so these are not dead units; KDE
+#   sees pooled ReLU layers fall too. With tanh the first layer falls in some seeds, and in the
+#   paper profile the last one in some, but none in enough of them to decide: most of $H(T)$ is
+#   scale, and the scale of the others keeps growing.
 # - The estimate is biased when $d$ is large beside $\log n$: hundreds of dimensions with hundreds
 #   of clips are far beyond what it can do. Read whole layers as a demonstration.
 #

@@ -75,21 +75,23 @@ how = "Grad-CAM maps, truncated to 256 levels, then resized to the input with La
 settings.assign(data=settings["run"].map(runs.labels))
 
 # %% [markdown]
-# ## One picture through the layers
+# ## Pictures through the layers
 
 # %%
 maps = runs.table("maps").merge(settings, on="run")
 shown = maps[maps["network"].isin(["AlexNet", "SqueezeNet 1.1"])]
 chapter.data_from(runs.select(shown["run"].unique()))
 figure = plotting.saliency_strips(dict(list(shown.groupby("run", sort=False))))
-chapter.figure("strip", figure, "Saliency maps of one picture through the layers; map sizes below")
+caption = "Saliency maps of the first picture of each data set through the layers; map sizes above"
+chapter.figure("strip", figure, caption)
 
 # %% [markdown]
 # ## Entropy against depth
 #
 # The grey dashed line is a null model: the pixels of every map are shuffled at the layer's own
-# resolution, then resized like the map. It knows nothing of the picture or the network; whatever it
-# does is done by the resolution alone. Crosses are the thesis' numbers.
+# resolution, then resized like the map. It keeps the grey levels of the map, but knows nothing of
+# where things are: whatever it does is done by the resolution and by those levels alone. Crosses
+# are the thesis' numbers.
 
 # %%
 chapter.data_from(runs)
@@ -97,7 +99,9 @@ null = claims.entropy_intervals(shuffled).merge(settings, on="run")
 published = claims.published_entropies().merge(settings, on=["network", "column"])
 figure = plotting.entropy_through_depth(intervals, null, published)
 chapter.figure(
-    "depth", figure, f"Aura matrix entropy with 95% intervals over seeds or pictures. {how}"
+    "depth",
+    figure,
+    f"Aura matrix entropy with 95% intervals over seeds or pictures; crosses: the thesis. {how}",
 )
 
 # %% [markdown]
@@ -115,8 +119,8 @@ chapter.table("thesis", beside, "Thesis tables 2.1-2.3 beside this run, with 95%
 # %% [markdown]
 # ## Which reading of the text is it?
 #
-# Ten ways to make the integer maps, by their mean distance to the published random columns. Each
-# differs from the documents' in one thing.
+# Ten ways to make the integer maps, by their mean distance to the published random columns: the
+# documents', eight that differ from it in one thing, and "bilinear before quantising", in two.
 
 # %%
 distances = claims.reading_distances(readings)
@@ -189,16 +193,24 @@ table[["claim", "verdict", "statistic", "data"]]
 # %% [markdown]
 # ## Reading and caveats
 #
-# - The order *quantise, then resize with Lanczos* comes near the published random columns; bilinear
-#   resizing reads too low, maps of the layers' own size are out of the question. Whether the ReLU
-#   is applied, and whether numbers are truncated or rounded, cannot be told from these columns.
+# - Resizing with Lanczos comes near the published random columns; bilinear resizing is farther off,
+#   maps of the layers' own size are out of the question. Whether the ReLU is applied, whether
+#   numbers are truncated or rounded, and whether they are so before or after the resizing, cannot
+#   be told from these columns.
+# - Near is not equal. In the laptop profile 9 of the 26 published random values lie outside our
+#   interval: AlexNet conv1, relu1 and conv5, VGG16 conv1, conv3, conv13, conv14 and maxpool5,
+#   ResNet50 block1.
 # - Where the map has the size of the picture (first block of VGG16) nothing is resized and the
 #   level depends on how sharp the pictures are. The same holds for the first layer of AlexNet.
-# - The entropy does fall with depth, and at poolings. So does that of maps whose pixels were
-#   shuffled: Lanczos makes a 7x7 map of anything into a smooth picture of 224x224. The correlation
-#   with depth, and the step at a pooling, say how small the layer is. What a network adds is the
-#   distance to the dashed line, and whether it differs between random and trained weights: those
-#   of SqueezeNet stay higher in the middle of the network than random ones.
+# - In the networks for large pictures the entropy does fall with depth, and at poolings. So does
+#   that of maps whose pixels were shuffled: Lanczos makes a 7x7 map of anything into a smooth
+#   picture of 224x224. The correlation with depth, and the step at a pooling, say how small the
+#   layer is. What a network adds is the distance to the dashed line, and whether it differs between
+#   random and trained weights: those of SqueezeNet stay higher in the middle of the network than
+#   random ones.
+# - LeNet is an exception: its convolutions have no padding and make the maps smaller, too, and
+#   across them the entropy falls about as much as across its poolings, or more. It is left out of
+#   MT-1 and MT-2, which the thesis states for AlexNet, VGG16 and ResNet50.
 # - 256 levels on a small map are mostly empty; entropies of maps of different sizes cannot be
 #   compared without resizing, and resizing has the effect just described.
 #

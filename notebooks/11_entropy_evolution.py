@@ -77,7 +77,7 @@ print(f"{len(layers)} layers of VGG16, {vgg['epoch'].max()} epochs, {how}")
 # ## One picture through the layers
 #
 # Maps of the predicted class, truncated to 256 grey levels and resized to the input with Lanczos.
-# The size below a map is that of its layer.
+# The size above a map is that of its layer.
 
 # %%
 pictures = maps[maps["run"] == "VGG16"]
@@ -289,7 +289,8 @@ explore(draw, run=list(configs), depth=[0.0, 0.25, 0.5, 0.75, 1.0])
 #    0.392, is reached at epoch 4 as well.
 # 2. By the spread divided by $\sqrt{50}$, see below.
 # 3. Resized to 32x32 every pixel is much like its neighbours, because a whole patch of them comes
-#    from one. The shuffled maps, which know nothing, lie as low in the figure of four layers.
+#    from one. The shuffled maps, which do not know where anything is, lie low as well in the figure
+#    of four layers.
 
 # %% tags=["solution"]
 curve = [0.30, 0.34, 0.36, 0.38, 0.40, 0.40, 0.40, 0.40, 0.40]

@@ -32,6 +32,7 @@
 # Adam, 10 epochs), paper hours on a GPU.
 
 # %%
+import numpy as np
 import pandas as pd
 
 from ibcore import claims, plotting, results, sweep
@@ -70,14 +71,19 @@ how = f"{first.n_train or 50_000} training images, {len(seeds)} seeds"
 # %% [markdown]
 # ## Entropy of the layers, and where they freeze
 #
-# Lines end where a layer froze in one of the seeds: frozen layers are not measured any more.
+# A line ends where its layer froze in the first of the seeds: frozen layers are not measured any
+# more, and a mean over the other seeds would be one of other networks.
 
 # %%
-figure, axes = plotting.grid(2, width=5)
-for ax, method in zip(axes.flat, ("normal", "entropy"), strict=True):
-    part = entropies[entropies["method"] == method].sort_values("layer_index", kind="stable")
-    plotting.over_epochs(ax, part, "entropy", hue="layer", ylabel="spatial entropy", title=method)
-    ax.set_xscale("linear")
+measured = entropies.groupby(["method", "layer", "epoch"])["seed"].transform("nunique")
+in_all = entropies[measured == len(seeds)].sort_values("layer_index", kind="stable")
+figure, axes = plotting.grid(2, rows=2, width=5, height=3)
+for row, some in zip(axes, np.array_split(layers, 2), strict=True):
+    for ax, method in zip(row, ("normal", "entropy"), strict=True):
+        part = in_all[(in_all["method"] == method) & in_all["layer"].isin(some)]
+        plotting.over_epochs(
+            ax, part, "entropy", hue="layer", ylabel="spatial entropy (no unit)", title=method
+        ).set(xscale="linear", xlim=(0, first.epochs))
 chapter.figure("entropies", figure, f"Spatial entropy of the saliency maps, mean, {how}")
 
 # %%

@@ -23,7 +23,8 @@
 # $$R_\text{acc} = \text{accuracy}, \qquad R_\text{min} = 1 - \bar H_{AME}, \qquad
 # R_\text{max} = \bar H_{AME} \qquad\text{(section 3.1.2)}$$
 #
-# $\bar H_{AME}$ is the mean aura matrix entropy (see 09) over all maps of all convolutions.
+# $\bar H_{AME}$ is the aura matrix entropy (see 09), averaged over the maps of each convolution and
+# then over the convolutions.
 #
 # **You will learn** to ask of a search what no search at all would have found: every result stands
 # beside uniform pruning and random policies of the same cost.
@@ -65,29 +66,32 @@ chapter.data_from(runs)
 networks, episodes = runs.table("networks"), runs.table("episodes")
 first = next(iter(configs.values()))
 seeds = networks["seed"].nunique()
-model = ", ".join(networks["model"].unique())
+stands_in = networks.drop_duplicates("network").set_index("network")["model"]
+model = ", ".join(stands_in.unique())
 how = f"{model}; {first.episodes} episodes, {seeds} seeds, {first.fine_tuning_epochs} epochs"
 networks[["network", "model"]].drop_duplicates()
 
 # %% [markdown]
 # ## What the searches do
 #
-# Titles name the thesis' network; which *model* stands in its place is in the table above. Until
+# Titles name the *model*; for which network of the thesis it stands is in the table above. Until
 # the dotted line the agent's actions are random, the same ones for every reward. Behind it a search
 # that works moves what it is rewarded for: accuracy up, or entropy down, or up, away from the grey
 # curve of the random policies.
 
 # %%
-warmup = {config.network: config.agent["warmup"] for config in configs.values()}
-figure = plotting.search_curves(episodes, warmup)
-caption = f"Candidates ({model}) before fine-tuning, mean over seeds and 5 episodes"
+warmup = {stands_in[config.network]: config.agent["warmup"] for config in configs.values()}
+drawn = episodes.assign(network=episodes["network"].map(stands_in))
+figure = plotting.search_curves(drawn, warmup)
+caption = "Candidates before fine-tuning, mean over seeds and 5 episodes"
 chapter.figure("search", figure, caption)
 
 # %%
 kept = claims.kept_channels(networks)
+kept["network"] = kept["network"].map(stands_in)
 methods = [*first.rewards, "uniform"]
 figure = plotting.channels_kept(kept[kept["method"].isin(methods)])
-caption = f"Share of channels kept by the best policy ({model}), mean over seeds"
+caption = "Share of channels kept by the best policy, mean over seeds"
 chapter.figure("channels", figure, caption)
 
 # %% [markdown]
@@ -109,8 +113,8 @@ for ax, ((network, share), part) in zip(axes.flat, panels, strict=True):
     plotting.intervals(
         ax, part, label="method", xlabel="test accuracy [%]", threshold=full["mean"].item()
     )
-    ax.set_title(f"{network}, at most {share:.0%} of the FLOPs (dotted: not pruned)")
-caption = f"Test accuracy after fine-tuning, with 95% intervals over seeds, {how}"
+    ax.set_title(f"{stands_in[network]}, at most {share:.0%} of the FLOPs")
+caption = f"Test accuracy after fine-tuning, 95% over seeds; dotted: not pruned; {how}"
 chapter.figure("accuracy", figure, caption)
 
 # %% [markdown]
@@ -142,8 +146,8 @@ chapter.table("controls", controls, "Gain of a search over pruning without one, 
 # visited. Those of the random search are the fair sample; a search visits what it likes.
 
 # %%
-figure = plotting.reward_scatter(episodes)
-chapter.figure("rewards", figure, f"All visited policies before fine-tuning, all seeds ({model})")
+figure = plotting.reward_scatter(drawn)
+chapter.figure("rewards", figure, "All visited policies before fine-tuning, all seeds")
 
 # %%
 correlations = claims.reward_correlation(episodes)
@@ -222,12 +226,12 @@ table[["claim", "verdict", "statistic", "data"]]
 # %% tags=["nbval-ignore-output", "interactive"]
 def draw(network, episode):
     """Accuracy against entropy of the policies of one network until an episode."""
-    chosen = episodes[(episodes["network"] == network) & (episodes["episode"] <= episode)]
+    chosen = drawn[(drawn["network"] == network) & (drawn["episode"] <= episode)]
     return plotting.reward_scatter(chosen)
 
 
 numbers = sorted(episodes["episode"].unique())
-explore(draw, network=list(episodes["network"].unique()), episode=numbers)
+explore(draw, network=list(drawn["network"].unique()), episode=numbers)
 
 # %% [markdown]
 # ## Exercises

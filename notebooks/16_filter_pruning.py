@@ -29,7 +29,7 @@
 # at equal filter counts, from the same trained network.
 #
 # Runtime on two cores: smoke 10 s, laptop 1 min (networks at an eighth or a quarter of their width,
-# ResNet20 in place of ResNet56 and ResNet110, 1,000 images), paper days on a GPU.
+# ResNet20 in place of ResNet56 and ResNet110, 800 images), paper days on a GPU.
 
 # %%
 import pandas as pd

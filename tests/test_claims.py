@@ -279,6 +279,13 @@ def test_a_layer_that_one_seed_leaves_below_the_ceiling_is_able_to_fall():
     assert len(claims.able_to_fall(found)) == 10
 
 
+def test_the_entropy_of_a_density_has_no_ceiling():
+    table = curves(FLAT).assign(estimator="nearest neighbour")
+    found = claims.phases(table, ceilings(4.0))
+    assert not found[["saturated", "capped"]].any(axis=None)
+    assert len(claims.able_to_fall(found)) == len(found)
+
+
 def test_only_bounds_tell_which_layers_are_able_to_fall():
     with pytest.raises(ValueError, match="phases with bounds are needed"):
         claims.compression(claims.phases(curves(RISE)))

@@ -121,6 +121,7 @@ def phases(measurements: pd.DataFrame, bounds: pd.DataFrame | None = None) -> pd
         ``run, set, n, ceiling_X, ceiling_Y``: adds these and two columns. ``saturated`` is true
         where I(X;T) never leaves the last ``SATURATION`` bits below the ceiling, ``capped`` where
         it ends there: such a curve has no drop beyond any noise band, whatever the network does.
+        Entropies of densities (nearest neighbours) have no ceiling and are neither.
 
     Returns
     -------
@@ -142,8 +143,10 @@ def phases(measurements: pd.DataFrame, bounds: pd.DataFrame | None = None) -> pd
     table = grouped.apply(_phases).reset_index()
     if bounds is not None:
         table = with_bounds(table, bounds)
-        table["saturated"] = table["lowest"] > table["ceiling_X"] - SATURATION
-        table["capped"] = table["end"] > table["ceiling_X"] - SATURATION
+        limited = table["estimator"] != "nearest neighbour"
+        edge = table["ceiling_X"] - SATURATION
+        table["saturated"] = limited & (table["lowest"] > edge)
+        table["capped"] = limited & (table["end"] > edge)
     return table
 
 
