@@ -1,8 +1,10 @@
 """The experiment of 09_entropy_by_depth: every row by other means, and what it refuses."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
+import pooch
 import pytest
 import torch
 from torch import nn
@@ -148,6 +150,34 @@ def test_pretrained_weights_are_used_where_they_fit(monkeypatch):
     assert torch.equal(model.features.conv1.weight, source.features.conv1.weight)
 
 
+def test_pictures_and_training_samples_are_never_mixed(monkeypatch):
+    """Where only one split is there, all are the stand-in; where both are, both are kept."""
+
+    def load_some(name, split, *, n=None, allow_standin):
+        data = made(name, split, n=n, allow_standin="only")
+        if allow_standin == "only" or split not in there:
+            return data
+        return dataclasses.replace(
+            data, title=f"{split} photographs", source=there[split], standin="", note="photographs"
+        )
+
+    made, there = datasets.load, {}
+    monkeypatch.setattr(datasets, "load", load_some)
+    config = dataclasses.replace(TRAINED, allow_standin=True)
+    for split in ("test", "train"):
+        there = {split: "local"}
+        material = load(config)
+        assert material.source == "stand-in"
+        assert material.label == "stand-in (scikit-learn digits) for CIFAR-10 (test)"
+        assert material.note.count("stand-in: ") == 2
+    there = {"test": "local", "train": "official"}
+    material = load(config)
+    assert material.source == "local, official"
+    assert material.label == "test photographs (test), trained on train photographs"
+    untrained = load(dataclasses.replace(LENET, allow_standin=True))
+    assert (untrained.source, untrained.label) == ("local", "test photographs (test)")
+
+
 def test_missing_weights(monkeypatch):
     config = dataclasses.replace(LENET, weights="pretrained")
     assert missing_weights(LENET) == ""
@@ -159,6 +189,21 @@ def test_missing_weights(monkeypatch):
     monkeypatch.setattr(entropy_by_depth, "load_weights", refuse)
     config = dataclasses.replace(config, network="imagenet_alexnet", allow_standin=False)
     assert missing_weights(config) == "no weights of alexnet"
+
+
+def test_weights_that_are_something_else_are_missing(monkeypatch, tmp_path):
+    """As from a network that answers everything with its own page."""
+
+    def page(self, url, output, pooch_object):
+        Path(output).write_text("<html>please log in</html>")
+
+    monkeypatch.setattr(pooch.HTTPDownloader, "__call__", page)
+    monkeypatch.setattr("ibcore.datasets.weights._failed", {})
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    config = dataclasses.replace(
+        LENET, network="imagenet_alexnet", weights="pretrained", allow_standin=True
+    )
+    assert "did not deliver (wrong content" in missing_weights(config)
 
 
 def test_pictures_are_drawn_once_for_all_seeds_and_cropped():

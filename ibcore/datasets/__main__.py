@@ -1,4 +1,8 @@
-"""``python -m ibcore.datasets [NAME ...] [--standin]``: fetch what can be fetched, and tell."""
+"""``python -m ibcore.datasets [NAME ...] [--standin]``: fetch what can be fetched, and tell.
+
+Trained weights are fetched as ``weights/<network>``; nothing stands in for them, so that without
+names ``--standin`` leaves them out.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +11,18 @@ import logging
 import sys
 
 from ibcore.datasets import DataUnavailable, load, names, splits
+from ibcore.datasets.weights import FILES, load_weights
 
 HEADINGS = ("name", "source", "n", "folder", "note")
+WEIGHTS = {f"weights/{network}": network for network in FILES}
 
 
 def _row(name, allow_standin):
-    """Return one line of the table; raise as `load` does."""
+    """Return one line of the table; raise as `load` and `load_weights` do."""
+    if name in WEIGHTS:
+        found = load_weights(WEIGHTS[name])
+        values = sum(value.size for value in found.state.values())
+        return name, found.source, f"{values} values", "-", found.note
     parts = [load(name, split, allow_standin=allow_standin) for split in splits(name)]
     return (
         name,
@@ -24,21 +34,22 @@ def _row(name, allow_standin):
 
 
 def main(arguments=None, *, prog="python -m ibcore.datasets"):
-    """Fetch, print a table, and return 0 if every data set is there or has an allowed stand-in."""
+    """Fetch, print a table, and return 0 if everything is there or has an allowed stand-in."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     logging.getLogger("filelock").setLevel(logging.WARNING)
     parser = argparse.ArgumentParser(
-        prog=prog, description="Fetch data sets and say where each comes from."
+        prog=prog, description="Fetch data sets and weights and say where each comes from."
     )
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(names())}; or all")
+    known = (*names(), *WEIGHTS)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(known)}; or all")
     parser.add_argument("--standin", action="store_true", help="a stand-in will do")
     options = parser.parse_args(arguments)
-    unknown = [name for name in options.names if name not in names()]
+    unknown = [name for name in options.names if name not in known]
     if unknown:
-        parser.error(f"unknown data set {unknown[0]!r}; known are {', '.join(names())}")
+        parser.error(f"unknown data set {unknown[0]!r}; known are {', '.join(known)}")
 
     rows, failures = [HEADINGS], []
-    for name in options.names or names():
+    for name in options.names or (names() if options.standin else known):
         try:
             rows.append(_row(name, options.standin))
         except (DataUnavailable, ValueError, OSError) as failure:

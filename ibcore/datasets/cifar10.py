@@ -67,9 +67,8 @@ def _check(path, file=ARCHIVE):
 def _locate(place):
     """Return the first copy in ``place/cifar10`` or in `place`: an archive, a folder, or None."""
     for folder in (place / "cifar10", place):
-        official = folder / f"{ARCHIVE}.gz"
         archives = sorted(folder.glob("cifar10*.tar*"))
-        for path in (official, *archives):
+        for path in (folder / f"{ARCHIVE}.gz", folder / ARCHIVE, *archives):
             if path.is_file():
                 return path
         if (folder / "train" / CLASSES[0]).is_dir():
@@ -103,6 +102,8 @@ def _batches(path):
     for name, content in _members(path):
         if found := _BATCH.fullmatch(name):
             split = "test" if found[1] == "test" else "train"
+            if len(content) % (1 + 3 * SIDE**2):
+                raise ValueError(f"{path}: {name} has {len(content)} bytes, no whole records")
             parts[split][name] = np.frombuffer(content, np.uint8).reshape(-1, 1 + 3 * SIDE**2)
     return {split: [part[name] for name in sorted(part)] for split, part in parts.items()}
 
@@ -137,7 +138,7 @@ def _pictures(path):
 
 def _decode(path):
     """Return the arrays of both splits, each record a label and 3 x 32 x 32 bytes."""
-    if _is_official(path):
+    if path.name in (f"{ARCHIVE}.gz", ARCHIVE):
         parts, lossy = _batches(path), False
     else:
         parts, lossy = _pictures(path)
@@ -232,6 +233,8 @@ def _dataset(request, path, ours):
         source = fetch.recorded_source(path.parent, [ARCHIVE])
     if _is_official(path):
         origin = f"the official archive from {ADDRESS} (sha256)"
+    elif path.name == ARCHIVE:
+        origin = f"from a local {ARCHIVE} without its gzip, so not compared with a checksum"
     else:
         kind = "re-encoded JPEG, not the official pixels" if lossy else "PNG"
         origin = f"from a local copy as picture files ({kind})"
@@ -260,13 +263,16 @@ def _load(request):
             return _dataset(request, path, ours)
     folder = request.raw / "cifar10"
     try:
-        fetch.obtain(folder, [ARCHIVE], SOURCES, _check)
+        fetch.obtain(folder, [ARCHIVE], SOURCES, _check, plain=False)
+        path = _locate(request.raw)
+        if path is None:
+            raise fetch.FetchFailed(f"the files vanished from {folder}")
     except fetch.FetchFailed as failure:
         if request.allow_standin:
             LOG.warning("%s is not available: other data stand in", request.title)
             return _standin(request)
         raise DataUnavailable(_advice(request, folder, failure)) from failure
-    return _dataset(request, folder / f"{ARCHIVE}.gz", True)
+    return _dataset(request, path, True)
 
 
 def _advice(request, folder, failure):

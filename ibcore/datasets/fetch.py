@@ -128,12 +128,12 @@ def _run(command, folder):
         raise OSError(f"{command[0]} failed with status {done.returncode}: {said[-1]}")
 
 
-def missing(folder, files):
-    """Return those of `files` that are in `folder` neither as gzip nor plain."""
+def missing(folder, files, *, plain=True):
+    """Return those of `files` that are in `folder` neither as gzip nor, if that will do, plain."""
     return [
         file
         for file in files
-        if not (folder / f"{file}.gz").is_file() and not (folder / file).is_file()
+        if not (folder / f"{file}.gz").is_file() and not (plain and (folder / file).is_file())
     ]
 
 
@@ -142,7 +142,7 @@ def locked(folder):
     return FileLock(folder / ".lock", timeout=LOCK_SECONDS)
 
 
-def obtain(folder, files, sources, check):
+def obtain(folder, files, sources, check, *, plain=True):
     """Bring the files that `folder` lacks into it, from the first source that delivers.
 
     Parameters
@@ -155,6 +155,8 @@ def obtain(folder, files, sources, check):
         Asked in this order.
     check : callable
         ``check(path, file)`` raises ValueError for wrong content.
+    plain : bool
+        A file that is there without the ending ".gz" is not fetched.
 
     Raises
     ------
@@ -166,9 +168,8 @@ def obtain(folder, files, sources, check):
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with locked(folder):
-            for left_over in folder.glob(f"{_TEMPORARY}*"):  # of a process that was killed
-                shutil.rmtree(left_over, ignore_errors=True)
-            wanted, answers = missing(folder, files), []
+            _remove_left_overs(folder)
+            wanted, answers = missing(folder, files, plain=plain), []
             for source in sources:
                 if not wanted:
                     return
@@ -186,6 +187,23 @@ def obtain(folder, files, sources, check):
         raise FetchFailed(f"cannot fetch into {folder}: {error}") from error
     if answers:
         raise FetchFailed("\n".join(answers))
+
+
+def _remove_left_overs(folder):
+    """Remove the temporary folders of processes that were killed; wants the lock."""
+    for left_over in folder.glob(f"{_TEMPORARY}*"):
+        shutil.rmtree(left_over, ignore_errors=True)
+
+
+def _want_room(folder, size, what):
+    """Raise OSError (errno ENOSPC) unless `size` bytes are free where `folder` lies."""
+    free = shutil.disk_usage(folder).free
+    if free < size:
+        raise OSError(
+            errno.ENOSPC,
+            f"{what} needs {size / 1e9:.1f} GB, {free / 1e9:.1f} are free",
+            str(folder),
+        )
 
 
 def _ask(source, files, folder, check):
@@ -245,7 +263,7 @@ def obtain_archive(address, folder, name, *, sha1):
 
     The archive arrives in ``folder/name.zip.part``, which stays there when the connection breaks.
     Before anything is fetched the disk must have room for the archive and, once more, for what is
-    in it.
+    in it; before it is unpacked, for what its table of contents promises.
 
     Parameters
     ----------
@@ -271,6 +289,7 @@ def obtain_archive(address, folder, name, *, sha1):
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with locked(folder):
+            _remove_left_overs(folder)
             if (folder / name).is_dir():
                 return
             part = folder / f"{name}.zip.part"
@@ -304,13 +323,7 @@ def _continue(address, part):
         goes_on = answer.status_code == requests.codes.partial_content
         have = have if goes_on else 0
         total = have + int(answer.headers["Content-Length"])
-        free = shutil.disk_usage(part.parent).free
-        if free < 2 * total - have:
-            raise OSError(
-                errno.ENOSPC,
-                f"{address} needs {(2 * total - have) / 1e9:.1f} GB, {free / 1e9:.1f} are free",
-                str(part.parent),
-            )
+        _want_room(part.parent, 2 * total - have, address)
         with (
             open(part, "ab" if goes_on else "wb") as file,
             tqdm(total=total, initial=have, unit="B", unit_scale=True, desc=part.stem) as bar,
@@ -340,6 +353,8 @@ def _unpack(part, folder, name, sha1):
     try:
         with zipfile.ZipFile(part) as archive:
             _refuse_strangers(archive)
+            size = sum(member.file_size for member in archive.infolist())
+            _want_room(folder, size, f"unpacking {part.name}")
             archive.extractall(temporary)
         _record(folder, temporary, {name: "official"})
         os.replace(temporary / name, folder / name)

@@ -129,8 +129,9 @@ def _locate(place, name):
     """Yield the archives and the folder of a data set in ``place/name``, then archives in place."""
     for folder in (place / name, place):
         yield from sorted(folder.glob(f"{name}*.tar*"))
-        if name == "caltech101" and (folder / f"{ARCHIVE}.gz").is_file():
-            yield folder / f"{ARCHIVE}.gz"
+        for file in (f"{ARCHIVE}.gz", ARCHIVE):
+            if name == "caltech101" and (folder / file).is_file():
+                yield folder / file
         if folder != place and folder.is_dir():
             yield folder
 
@@ -139,21 +140,28 @@ def _load(request):
     if request.hermetic:
         return _standin(request)
     for place, ours in request.places():
-        for path in _locate(place, request.name):
-            found = _dataset(request, path, ours)
-            if found:
-                return found
+        if found := _find(request, place, ours):
+            return found
     folder = request.raw / request.name
     try:
         if request.name != "caltech101":
             raise fetch.FetchFailed("it cannot be fetched from anywhere without an account")
-        fetch.obtain(folder, [ARCHIVE], SOURCES, _check)
+        fetch.obtain(folder, [ARCHIVE], SOURCES, _check, plain=False)
+        found = _find(request, request.raw, True)
+        if found is None:
+            raise fetch.FetchFailed(f"the files vanished from {folder}")
     except fetch.FetchFailed as failure:
         if request.allow_standin:
             LOG.warning("%s is not available: %s stand in", request.title, STANDIN)
             return _standin(request)
         raise DataUnavailable(_advice(request, folder, failure)) from failure
-    return _dataset(request, folder / f"{ARCHIVE}.gz", True)
+    return found
+
+
+def _find(request, place, ours):
+    """Return the data set from the first archive or folder of a place that has it, or None."""
+    found = (_dataset(request, path, ours) for path in _locate(place, request.name))
+    return next(filter(None, found), None)
 
 
 def _dataset(request, path, ours):

@@ -61,10 +61,7 @@ def _check(path, file):
     with path.open("rb") as content:
         found = hashlib.file_digest(content, "sha256").hexdigest()
     if not found.startswith(expected):
-        raise ValueError(
-            f"{path}: wrong content: its sha256 begins with {found[:8]}, not with {expected}. "
-            "Remove or replace it"
-        )
+        raise ValueError(f"wrong content: its sha256 begins with {found[:8]}, not with {expected}")
 
 
 def _hub():
@@ -75,7 +72,7 @@ def _hub():
 
 
 def _download(file, folder):
-    """Fetch a file into `folder`, checked before it gets its name."""
+    """Fetch a file into `folder`, checked before it gets its name; OSError if that fails."""
     from pooch import HTTPDownloader
     from requests import ConnectionError, Timeout
 
@@ -96,6 +93,8 @@ def _download(file, folder):
             os.replace(temporary, path)
         except (ConnectionError, Timeout) as error:  # their own words fill half a page
             raise OSError("no connection, or it broke off") from error
+        except ValueError as error:
+            raise OSError(str(error)) from error
         finally:
             temporary.unlink(missing_ok=True)
     return path
@@ -141,9 +140,9 @@ def load_weights(network, *, root=None):
     Raises
     ------
     ValueError
-        Unknown network, or a file with wrong content.
+        Unknown network, or a file on this machine with wrong content.
     DataUnavailable
-        Nothing found and nothing fetched; the message is one line.
+        Nothing found, and nothing or something else fetched; the message is one line.
     """
     if network not in FILES:
         raise ValueError(f"no weights known for {network!r}; known are {', '.join(FILES)}")
@@ -166,5 +165,8 @@ def load_weights(network, *, root=None):
 
 
 def _official(network, path):
-    _check(path, path.name)
+    try:
+        _check(path, path.name)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}. Remove or replace it") from error
     return Weights(network, _read(path), "official", f"torchvision's {path.name} (sha256)")

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from ibcore import datasets, models
 from ibcore.datasets.weights import Weights, load_weights
 from ibcore.estimators import aura_matrix_entropy, shuffled_pixels
-from ibcore.experiments.shared import check_device, device_name, device_of
+from ibcore.experiments.shared import check_device, device_name, device_of, joined, load_alike
 from ibcore.gradcam import class_activations, degenerate, quantise, scaled
 from ibcore.seeds import derived_seed
 from ibcore.training import Checkpoint, fit
@@ -44,8 +44,8 @@ READINGS = {
     "resized, then pixels shuffled": {"shuffle": "after"},
 }
 """Ways to make an integer map and its entropy. The documents': ReLU, scaled to [0, 1], truncated to
-256 levels, resized to the input with Lanczos. The others change one thing each; the last two are
-baselines."""
+256 levels, resized to the input with Lanczos. The others change one thing each ("bilinear before
+quantising" two); the last two are baselines."""
 
 TITLES = {
     "imagenet_alexnet": "AlexNet",
@@ -190,13 +190,15 @@ class Material:
 
     @property
     def label(self) -> str:
-        """The data set, and the split that is looked at."""
-        return f"{self.pictures.label} ({self.pictures.split})"
+        """The data set, and the split that is looked at; what it is trained on if that differs."""
+        shown = self.pictures.label
+        others = joined(part.label for part in self.train if part.label != shown)
+        return f"{shown} ({self.pictures.split})" + (f", trained on {others}" if others else "")
 
     @property
     def source(self) -> str:
-        """Where the pictures come from."""
-        return self.pictures.source
+        """Where the pictures and the training samples come from."""
+        return joined(part.source for part in (self.pictures, *self.train))
 
     @property
     def note(self) -> str:
@@ -213,18 +215,16 @@ class Material:
 def load(config: Config) -> Material:
     """The pictures, weights and training samples of ``config``.
 
-    Errors as in ``ibcore.datasets.load`` and ``load_weights``; ``missing_weights`` tells
-    beforehand.
+    Pictures and training samples are all real or all from one stand-in. Errors as in
+    ``ibcore.datasets.load`` and ``load_weights``; ``missing_weights`` tells beforehand.
     """
-    pictures = datasets.load(config.dataset, config.split, allow_standin=config.allow_standin)
+    parts = ((config.split, None), *((split, config.n_train) for split in config.train_splits))
+    pictures, *train = load_alike(config.dataset, config.allow_standin, parts)
     if config.images is not None and config.images < len(pictures):
         order = np.random.default_rng(derived_seed(0, "pictures")).permutation(len(pictures))
         pictures = pictures.subset(order[: config.images])
-    train = tuple(
-        datasets.load(config.dataset, split, n=config.n_train, allow_standin=config.allow_standin)
-        for split in config.train_splits
-    )
-    return Material(pictures, _weights(config) if config.weights == "pretrained" else None, train)
+    weights = _weights(config) if config.weights == "pretrained" else None
+    return Material(pictures, weights, tuple(train))
 
 
 def _inputs(config: Config, data: datasets.Dataset) -> torch.Tensor:

@@ -2,12 +2,15 @@
 
 import dataclasses
 import functools
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import torch
 
 from ibcore import datasets
+
+LOG = logging.getLogger("ibcore.experiments")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,6 +27,43 @@ class Samples:
     fingerprint: str
 
 
+def load_alike(
+    dataset: str,
+    allow_standin: bool | str,
+    parts: Iterable[tuple[str, int | None]],
+    options: Iterable[tuple[str, object]] = (),
+) -> list[datasets.Dataset]:
+    """Parts (split, n) of a data set: all of them real, or all of them from one stand-in.
+
+    Where one part comes from a stand-in and another does not, or from another one, all are taken
+    from the stand-in that is on every machine. Errors as in ``ibcore.datasets.load``.
+    """
+    parts, options = tuple(parts), dict(options)
+
+    def load(allowed):
+        return [
+            datasets.load(dataset, part, n=n, allow_standin=allowed, **options) for part, n in parts
+        ]
+
+    loaded = load(allow_standin)
+    if any(part.is_standin for part in loaded) and len({part.label for part in loaded}) > 1:
+        found = joined(f"{part.split}: {part.label}" for part in loaded)
+        LOG.warning("%s would be mixed (%s): all of it is a stand-in", dataset, found)
+        loaded = load("only")
+    return loaded
+
+
+def joined(words: Iterable[str]) -> str:
+    """Different words in one phrase, each once.
+
+    Examples
+    --------
+    >>> joined(["official", "local", "official"])
+    'official, local'
+    """
+    return ", ".join(dict.fromkeys(words))
+
+
 @functools.lru_cache(maxsize=4)
 def load_parts(
     dataset: str,
@@ -31,20 +71,20 @@ def load_parts(
     parts: tuple[tuple[str, int | None], ...],
     options: tuple[tuple[str, object], ...] = (),
 ) -> Samples:
-    """Parts (split, n) of a data set below each other; options (name, value) of its loader."""
-    loaded = [
-        datasets.load(dataset, part, n=n, allow_standin=allow_standin, **dict(options))
-        for part, n in parts
-    ]
+    """Parts (split, n) of a data set below each other; options (name, value) of its loader.
+
+    See ``load_alike``. Sources, labels and notes that differ are named one after the other.
+    """
+    loaded = load_alike(dataset, allow_standin, parts, options)
     first = loaded[0]
     return Samples(
         X=np.concatenate([part.X for part in loaded]),
         Y=np.concatenate([part.Y for part in loaded]),
         classes=first.classes,
         n_train=len(first) if len(loaded) > 1 else None,
-        label=first.label,
-        source=first.source,
-        note=first.note,
+        label=joined(part.label for part in loaded),
+        source=joined(part.source for part in loaded),
+        note=" ".join(dict.fromkeys(part.note for part in loaded)),
         fingerprint="-".join(part.fingerprint for part in loaded),
     )
 

@@ -1,5 +1,6 @@
 """CIFAR-10: official archive, copies as picture files, decoding once, grey, stand-ins."""
 
+import gzip
 import io
 import logging
 import os
@@ -88,6 +89,29 @@ def test_official_archive_of_the_user(tmp_path, records, monkeypatch, below):
         assert (data.source, data.label, data.folder) == ("local", "CIFAR-10", path.parent)
         assert data.classes[3] == "cat"
         assert "official archive" in data.note
+
+
+@pytest.mark.parametrize("place", ["raw", "mine"])
+@pytest.mark.parametrize("allowed", [False, True])
+def test_official_archive_without_its_gzip(tmp_path, records, monkeypatch, sealed, place, allowed):
+    root = {"raw": sealed, "mine": tmp_path / "mine"}[place]
+    packed = official(root / "cifar10", records, monkeypatch)
+    packed.with_suffix("").write_bytes(gzip.decompress(packed.read_bytes()))
+    expected = load("cifar10", "test", root=root)
+    packed.unlink()
+    data = load("cifar10", "test", root=root, allow_standin=allowed)
+    assert data.fingerprint == expected.fingerprint
+    assert (data.source, data.label, data.folder) == ("local", "CIFAR-10", packed.parent)
+    assert data.note.endswith(
+        "cifar-10-binary.tar without its gzip, so not compared with a checksum."
+    )
+
+
+def test_broken_records(tmp_path):
+    files = {"cifar-10-batches-bin/test_batch.bin": b"0" * 3000}
+    pack(tmp_path / "cifar10" / "cifar-10-binary.tar", files, "w")
+    with pytest.raises(ValueError, match=r"binary\.tar: .*test_batch\.bin has 3000 bytes"):
+        load("cifar10", "test", root=tmp_path)
 
 
 @pytest.mark.parametrize("kind", ["folder", "xz", "plain"])
@@ -210,6 +234,13 @@ def test_download(tmp_path, records, monkeypatch, sealed):
         data = load("cifar10", "train")
         assert (data.source, data.folder) == ("official", sealed / "cifar10")
         assert data.Y.tolist() == records["train"][:, 0].tolist()
+
+
+def test_an_archive_that_vanishes(monkeypatch):
+    monkeypatch.setattr(fetch, "obtain", lambda *_, **__: None)
+    with pytest.raises(DataUnavailable, match="the files vanished from"):
+        load("cifar10", "train")
+    assert load("cifar10", "train", allow_standin=True).is_standin
 
 
 def test_unavailable():

@@ -63,6 +63,14 @@ def test_obtain_brings_what_is_missing(tmp_path):
     assert fetch.recorded_source(folder, FILES) == "mirror"
 
 
+def test_where_plain_files_will_not_do_they_are_fetched(tmp_path):
+    (tmp_path / "one").write_text("one")
+    assert fetch.missing(tmp_path, FILES) == ["two"]
+    assert fetch.missing(tmp_path, FILES, plain=False) == FILES
+    fetch.obtain(tmp_path, FILES, [source()], accept, plain=False)
+    assert visible(tmp_path) == ["SOURCE.json", "one", "one.gz", "two.gz"]
+
+
 @pytest.mark.parametrize("record", [None, "{", "[]", '{"one": "official"}'])
 def test_without_a_good_record_files_are_local(tmp_path, record):
     if record is not None:

@@ -17,6 +17,7 @@ from ibcore.datasets import (
     names,
     raw_folder,
     registry,
+    weights,
 )
 
 
@@ -211,6 +212,30 @@ def test_command_line(capsys, tiny, sealed):
 
     assert __main__.main(["fashion_mnist", "--standin"]) == 0
     assert "stand-in: scikit-learn" in capsys.readouterr().out
+
+
+def test_command_line_weights(capsys, tmp_path, monkeypatch):
+    (tmp_path / "squeezenet").mkdir()
+    np.savez(tmp_path / "squeezenet" / "squeezenet1_1_x.npz", a=np.zeros((2, 3)))
+    monkeypatch.setenv("IBCORE_DATA", str(tmp_path))
+    monkeypatch.setattr(weights, "_failed", {})
+    assert __main__.main(["weights/squeezenet1_1"]) == 0
+    row = capsys.readouterr().out.splitlines()[1]
+    assert row.split()[:4] == ["weights/squeezenet1_1", "local", "6", "values"]
+    assert __main__.main(["weights/alexnet", "--standin"]) == 1
+    out, err = capsys.readouterr()
+    assert out.splitlines()[1].split()[:2] == ["weights/alexnet", "missing"]
+    assert "weights/alexnet: weights of alexnet: no alexnet-owt-" in err
+
+
+@pytest.mark.parametrize("options", [[], ["--standin"]])
+def test_command_line_without_names(capsys, monkeypatch, options):
+    """All data sets; weights, for which nothing stands in, only where no stand-in will do."""
+    monkeypatch.setattr(__main__, "_row", lambda name, allow: (name, "x", "1", "-", str(allow)))
+    assert __main__.main(options) == 0
+    told = [line.split()[0] for line in capsys.readouterr().out.splitlines()[1:]]
+    networks = [] if options else [f"weights/{network}" for network in weights.FILES]
+    assert told == [*names(), *networks]
 
 
 def test_command_line_unknown_name(capsys):

@@ -340,6 +340,42 @@ def test_no_room_is_noticed_before_anything_is_fetched(tmp_path, site, monkeypat
     assert not (tmp_path / "fma_small.zip.part").exists()
 
 
+@pytest.mark.parametrize("whole", [True, False])
+def test_no_room_is_noticed_before_anything_is_unpacked(tmp_path, site, monkeypatch, whole):
+    """Also for an archive that was whole already, or grows more than expected."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("fma_small/000/000002.mp3", bytes(50_000))
+    content = content.getvalue()
+    part = tmp_path / "fma_small.zip.part"
+    if whole:
+        part.write_bytes(content)
+    site(content)
+    usage = type(shutil.disk_usage(tmp_path))
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "disk_usage", lambda _: usage(100_000, 51_000, 49_000))
+        with pytest.raises(OSError, match=r"unpacking fma_small\.zip\.part needs") as caught:
+            obtain(tmp_path, content)
+    assert caught.value.errno == errno.ENOSPC
+    assert {path.name for path in tmp_path.iterdir()} == {".lock", part.name}
+    obtain(tmp_path, content)
+    assert not part.exists()
+
+
+def test_what_a_killed_process_had_unpacked_is_removed(tmp_path, site):
+    (tmp_path / ".fetching-abc" / "fma_small").mkdir(parents=True)
+    (tmp_path / ".fetching-abc" / "fma_small" / "1.mp3").write_bytes(b"half")
+    site()
+    obtain(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {".lock", "SOURCE.json", "fma_small"}
+
+
+def test_archives_that_vanish(sealed, monkeypatch):
+    monkeypatch.setattr(fetch, "obtain_archive", lambda *_, **__: None)
+    with pytest.raises(DataUnavailable, match="the files vanished from"):
+        load("fma", "train", **SMALL)
+
+
 def test_without_standin_the_archives_are_fetched(sealed, monkeypatch, tmp_path):
     fetched = []
 

@@ -1,5 +1,6 @@
 """Photographs: from archives and folders, squeezed by Pillow; crops stand in."""
 
+import gzip
 import io
 import logging
 import tarfile
@@ -164,6 +165,37 @@ def test_official_archive_of_the_user_is_local(checksum, tmp_path):
     data = load("caltech101", "kangaroo", root=tmp_path)
     assert data.source == "local"
     assert "official archive" in data.note
+
+
+@pytest.mark.parametrize("place", ["raw", "mine"])
+def test_official_archive_without_its_gzip(checksum, tmp_path, sealed, place):
+    root = {"raw": sealed, "mine": tmp_path / "mine"}[place]
+    (root / "caltech101").mkdir(parents=True)
+    (root / "caltech101" / pictures.ARCHIVE).write_bytes(gzip.decompress(checksum))
+    for split, n in (("kangaroo", 3), ("beaver", 1)):
+        data = load("caltech101", split, root=root, allow_standin=True)
+        assert (len(data), data.source, data.label) == (n, "local", "Caltech-101")
+        assert data.note.endswith("from local picture files.")
+
+
+def test_what_an_archive_without_gzip_lacks_is_fetched(checksum, monkeypatch, sealed):
+    archive(
+        sealed / "caltech101" / pictures.ARCHIVE,
+        {"101_ObjectCategories/kangaroo/1.png": picture((1, 1, 1))},
+    )
+    assert load("caltech101", "beaver", allow_standin=True).is_standin
+    deliver = fetch.Source(
+        "official", "there", lambda files, folder: (folder / OFFICIAL).write_bytes(checksum)
+    )
+    monkeypatch.setattr(pictures, "SOURCES", (deliver,))
+    assert load("caltech101", "beaver").source == "official"
+
+
+def test_an_archive_that_vanishes(monkeypatch):
+    monkeypatch.setattr(fetch, "obtain", lambda *_, **__: None)
+    with pytest.raises(DataUnavailable, match="the files vanished from"):
+        load("caltech101", "kangaroo")
+    assert load("caltech101", "kangaroo", allow_standin=True).is_standin
 
 
 def zipped(files):

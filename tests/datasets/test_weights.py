@@ -88,14 +88,24 @@ def test_without_network_the_answer_is_one_line_and_asked_for_once(monkeypatch, 
     assert len(calls) == 1
 
 
-def test_wrong_content_is_refused(small, monkeypatch, sealed):
-    name, content = small
-    downloading(monkeypatch, b"other")
-    with pytest.raises(ValueError, match="its sha256 begins with"):
-        load_weights("alexnet")
+def test_other_content_from_the_net_is_no_delivery(small, monkeypatch, sealed):
+    """As a page that asks to log in: nothing of it is kept or named, and it is asked for once."""
+    calls = downloading(monkeypatch, b"<html>log in first</html>")
+    for _ in range(2):
+        with pytest.raises(DataUnavailable) as caught:
+            load_weights("alexnet")
+        assert "did not deliver (wrong content: its sha256 begins with " in str(caught.value)
+        assert ".fetching" not in str(caught.value)
+        assert "\n" not in str(caught.value)
+    assert len(calls) == 1
     assert [p.name for p in (sealed / "weights").iterdir()] == [".lock"]
+
+
+def test_wrong_content_on_this_machine_is_refused(small, sealed):
+    name, content = small
+    (sealed / "weights").mkdir(parents=True)
     (sealed / "weights" / name).write_bytes(content[:-3])
-    with pytest.raises(ValueError, match=f"{name}: wrong content"):
+    with pytest.raises(ValueError, match=rf"weights/{name}: wrong content: .* Remove or replace"):
         load_weights("alexnet")
 
 

@@ -180,9 +180,11 @@ def _load(request):
     if found is None:
         try:
             _download(request)
+            found = _find(request, mel)
+            if found is None:
+                raise fetch.FetchFailed(f"the files vanished from {request.raw / 'fma'}")
         except fetch.FetchFailed as failure:
             raise DataUnavailable(_advice(request, failure)) from failure
-        found = _find(request, mel)
     members = stratified_split(found.labels, request.split)
     members = members[_pick(request, len(members), exact=found.title == TITLE)]
     return Dataset(
