@@ -9,7 +9,7 @@ ifneq ($(IBCORE_OUTPUT),)
   ifneq ($(words $(IBCORE_OUTPUT)),1)
     $(error make cannot work in a folder with a space: IBCORE_OUTPUT=$(IBCORE_OUTPUT))
   endif
-  override IBCORE_OUTPUT := $(abspath $(IBCORE_OUTPUT))
+  override IBCORE_OUTPUT := $(abspath $(patsubst ~/%,$(HOME)/%,$(IBCORE_OUTPUT)))
   export IBCORE_OUTPUT
 endif
 # Where runs and figures go; the tests use other folders.
@@ -31,7 +31,9 @@ endif
 ifeq ($(MAKECMDGOALS),reproduce)
 ifneq ($(PROFILE),paper)
   MAKEFLAGS += -j2
-  export IBCORE_JOBS ?= $(shell cores=$$(getconf _NPROCESSORS_ONLN); echo $$((cores < 4 ? 1 : cores / 2)))
+  export IBCORE_JOBS ?= $(shell \
+    cores=$$(env -u OMP_NUM_THREADS -u OMP_THREAD_LIMIT nproc 2>/dev/null || getconf _NPROCESSORS_ONLN); \
+    echo $$((cores < 4 ? 1 : cores / 2)))
   export OMP_NUM_THREADS ?= 1
 endif
 endif
@@ -39,7 +41,7 @@ endif
 # An environment may hold the package of another checkout; the notebooks take this one.
 export PYTHONPATH := $(CURDIR)$(if $(PYTHONPATH),:$(PYTHONPATH))
 
-ifneq ($(words $(filter $(PROFILE),smoke laptop paper)),1)
+ifneq ($(words $(PROFILE)) $(filter smoke laptop paper,$(PROFILE)),1 $(PROFILE))
   $(error unknown PROFILE=$(PROFILE); known: smoke laptop paper)
 endif
 
@@ -59,7 +61,10 @@ ifneq ($(UNMATCHED),)
   $(error no notebook matches ONLY=$(UNMATCHED); notebooks: $(ALL))
 endif
 STAMPS := $(OUTPUT)/data/runs/stamps/$(PROFILE)
-PACKAGE := $(shell find ibcore -name '*.py' -o -name '*.yaml')
+INPUTS := $(shell find ibcore -name '*.py' -o -name '*.yaml') $(wildcard data/published/*.csv) \
+          requirements.lock
+WITHOUT_FIGURES := $(foreach name,$(CHOSEN),$(if \
+  $(wildcard $(OUTPUT)/figures/$(PROFILE)/$(name)/manifest.json),,$(STAMPS)/$(name)))
 TESTS := $(PYTHON) -m pytest
 
 .DELETE_ON_ERROR:
@@ -90,9 +95,12 @@ $(STAMPS)/settings: data
 	  { echo "seed $(SEED)" && $(PYTHON) -m ibcore.reproduce settings; } > $$new && \
 	  { cmp -s $$new $@ || mv $$new $@; }
 
-$(STAMPS)/%: notebooks/%.py $(PACKAGE) $(STAMPS)/settings
+$(STAMPS)/%: notebooks/%.py $(INPUTS) $(STAMPS)/settings
 	@$(PYTHON) -m ibcore.reproduce run $* --profile $(PROFILE) --seed $(SEED) --chosen "$(CHOSEN)"
 	@touch $@
+
+# Being phony, data makes these anew although their stamps may be there.
+$(WITHOUT_FIGURES): data
 
 reproduce: $(addprefix $(STAMPS)/,$(CHOSEN)) ## Execute all notebooks; every figure, table and verdict
 	@$(PYTHON) -m ibcore.reproduce index --profile $(PROFILE)
@@ -140,5 +148,6 @@ faults: env ## Kill, fill up, damage and fuzz at length; the results must stay t
 clean: ## Remove runs, stamps, builds and smoke figures; keep environment, data, committed figures
 	@rm -rf $(OUTPUT)/data/runs $(OUTPUT)/figures/smoke $(OUTPUT)/build
 
-distclean: clean ## Remove also .venv and the downloaded data
-	@rm -rf .venv .venv.lock data/raw ibcore.egg-info
+distclean: clean ## Remove also .venv; data/raw stays, nobody may be able to fetch its files again
+	@rm -rf .venv .venv.lock ibcore.egg-info
+	@if [ -d $(OUTPUT)/data/raw ]; then echo "$(OUTPUT)/data/raw is left: not all of it can be fetched again"; fi

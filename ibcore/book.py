@@ -15,6 +15,7 @@ import pkgutil
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
 from importlib import resources
 from pathlib import Path
 from types import ModuleType
@@ -132,15 +133,13 @@ def costs() -> pd.DataFrame:
 def executed(notebook: str, profile: str) -> tuple[nbformat.NotebookNode, str]:
     """A notebook with outputs, and the profile in which it was executed.
 
-    It is that of the given profile if it succeeded and has the cells of its source, else the
-    committed one, which is of the smoke profile.
+    It is that of the given profile if it is readable, came to its end and has the cells of its
+    source, else the committed one, which is of the smoke profile.
     """
     path = results.executed_notebook(profile, notebook)
-    if path.exists():
+    with suppress(OSError, ValueError):  # nbformat's own errors are ValueErrors
         found = nbformat.read(path, as_version=4)
-        outputs = [output for cell in found.cells for output in cell.get("outputs", ())]
-        failed = any(output.output_type == "error" for output in outputs)
-        if not failed and reproduce.has_cells_of_source(notebook, found):
+        if reproduce.is_complete(found) and reproduce.has_cells_of_source(notebook, found):
             return found, profile
     return nbformat.read(reproduce.SOURCES / f"{notebook}.ipynb", as_version=4), "smoke"
 

@@ -42,7 +42,7 @@ class Chapter:
         self.values = profiles.section(profile, notebook)
         self.notebook, self.profile, self.seed = notebook, profile, seed
         self.folder = results.figures_folder(profile, notebook)
-        self._entries: list[dict] = []
+        self._entries: dict[tuple[str, str], dict] = {}
         self._standin = ""
         self._data = ""
         plotting.use_style()
@@ -78,7 +78,7 @@ class Chapter:
             pdf = _saved(figure, "pdf", {"CreationDate": None})
             results.write_atomically(self.folder / f"{name}.pdf", pdf)
         plt.close(figure)
-        self._entries.append({"kind": "figure", "name": name, "caption": self._caption(caption)})
+        self._note("figure", name, self._caption(caption))
         return IPython.display.Image(content)
 
     def table(self, name: str, table: pd.DataFrame, caption: str) -> pd.DataFrame:
@@ -87,8 +87,12 @@ class Chapter:
         text = table.to_markdown(index=False, floatfmt=".3f")
         caption = self._caption(caption)
         results.write_atomically(self.folder / f"{name}.md", f"{caption}\n\n{text}\n")
-        self._entries.append({"kind": "table", "name": name, "caption": caption})
+        self._note("table", name, caption)
         return table
+
+    def _note(self, kind: str, name: str, caption: str) -> None:
+        """Keep a caption for the manifest, in place of that of an earlier run of the same cell."""
+        self._entries[kind, name] = {"kind": kind, "name": name, "caption": caption}
 
     def named(self, verdicts: Sequence[claims.Verdict], sweep: Sweep) -> list[claims.Verdict]:
         """The verdicts with the data of the runs they rest on."""
@@ -124,15 +128,13 @@ class Chapter:
             "notebook": self.notebook,
             "profile": self.profile,
             "seed": self.seed,
-            "outputs": self._entries,
+            "outputs": list(self._entries.values()),
             "runs": table.to_dict("records"),
             "versions": results.versions(),
         }
         results.write_atomically(self.folder / "manifest.json", results.to_json(manifest))
         endings = {"figure": (".png", ".pdf"), "table": (".csv", ".md")}
-        kept = {
-            f"{entry['name']}{end}" for entry in self._entries for end in endings[entry["kind"]]
-        }
+        kept = {f"{name}{end}" for kind, name in self._entries for end in endings[kind]}
         for path in self.folder.iterdir():
             hidden = path.name.startswith(".")
             if path.is_file() and not hidden and path.name not in kept | {"manifest.json"}:

@@ -5,6 +5,7 @@ cells say of themselves. ``figures/paper/STATUS.md`` says which notebooks have b
 documents' own settings, and what the others need. ``python -m ibcore.pages`` writes both.
 """
 
+import argparse
 import os
 import re
 import sys
@@ -166,7 +167,7 @@ def _seeds(first: int, runs: list[dict]) -> str:
 
 def _row_of_run(manifest: dict, values: list[dict]) -> dict:
     runs = pd.DataFrame(manifest["runs"])
-    commits = runs["commit"] + runs["dirty"].map({True: ", changed", False: ""})
+    commits = runs["commit"] + runs["dirty"].eq(True).map({True: ", changed", False: ""})
     seconds = runs["seconds"].sum()
     amount = f"{seconds / 3600:.1f} h" if seconds >= 3600 else f"{seconds / 60:.1f} min"
     sources = (runs["data"] + " (" + runs["source"] + ")").unique()
@@ -209,8 +210,11 @@ def status() -> str:
     return f"{HEAD}\n{done} of {len(rows)} notebooks have been run.\n\n{_markdown(rows)}\n"
 
 
-def main() -> int:
+def main(arguments: list[str] | None = None) -> int:
     """Write both pages and say where they are."""
+    description = "Write notebooks/start.ipynb and figures/paper/STATUS.md."
+    parser = argparse.ArgumentParser(prog="python -m ibcore.pages", description=description)
+    parser.parse_args(arguments)
     pages = {
         START: nbformat.writes(start_page()) + "\n",
         results.figures_folder("paper") / "STATUS.md": status(),

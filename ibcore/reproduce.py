@@ -97,8 +97,9 @@ def execute(notebook: str, profile: str, *, seed: int = 0, stream=None) -> Path:
     Returns
     -------
     Path
-        The executed notebook, below ``data/runs/notebooks``. A failed one is kept there too, for
-        inspection, and beside it a log of what the kernel printed. Both replace earlier ones.
+        The executed notebook, below ``data/runs/notebooks``, which replaces an earlier one. A
+        failed one is kept beside it as ``<notebook>.failed.ipynb`` until it succeeds. The log
+        there is what the kernel of the last one printed.
 
     Raises
     ------
@@ -106,14 +107,18 @@ def execute(notebook: str, profile: str, *, seed: int = 0, stream=None) -> Path:
         For an unknown notebook or profile.
     RuntimeError
         If a cell fails or the kernel dies; the message names the notebook, the cell (counted as
-        in the source) and the error.
+        in the source), the error and the file of the failed notebook.
+    OSError
+        The disk is full.
     """
+    _make_folders_absolute()
     profiles.section(profile, notebook)
     made = jupytext.read(source(notebook))
     executed = results.executed_notebook(profile, notebook)
     folder = executed.parent
     folder.mkdir(parents=True, exist_ok=True)
     working = folder / f".{notebook}.{os.getpid()}.ipynb"
+    failed = executed.with_suffix(".failed.ipynb")
     os.environ.setdefault("IBCORE_STATIC", "1")
     try:
         nbformat.write(made, working)
@@ -131,14 +136,25 @@ def execute(notebook: str, profile: str, *, seed: int = 0, stream=None) -> Path:
                 config=_connection(sockets),
                 stderr_file=ProgressLines(stream or terminal, f"  {notebook}:"),
             )
-    except PapermillExecutionError as error:
-        what = f"failed with {error.ename}: {error.evalue}"
-        raise RuntimeError(_failure(notebook, working, what)) from error
-    except (CellExecutionError, DeadKernelError) as error:
-        raise RuntimeError(_failure(notebook, working, f"stopped: {error}")) from error
-    finally:
         working.replace(executed)
+        failed.unlink(missing_ok=True)
+    except PapermillExecutionError as error:
+        working.replace(failed)
+        what = f"failed with {error.ename}: {error.evalue}"
+        raise RuntimeError(_failure(notebook, failed, what)) from error
+    except (CellExecutionError, DeadKernelError) as error:
+        working.replace(failed)
+        raise RuntimeError(_failure(notebook, failed, f"stopped: {error}")) from error
+    finally:
+        working.unlink(missing_ok=True)
     return executed
+
+
+def _make_folders_absolute() -> None:
+    """Let folders that the environment names mean the same to a kernel, which works elsewhere."""
+    for name in ("IBCORE_OUTPUT", "IBCORE_DATA"):
+        if os.environ.get(name):
+            os.environ[name] = str(Path(os.environ[name]).expanduser().absolute())
 
 
 def _connection(folder: str) -> Config:
@@ -151,15 +167,28 @@ def _connection(folder: str) -> Config:
     return Config({"KernelManager": {"transport": "ipc", "ip": place}} if len(place) < 90 else {})
 
 
-def _failure(notebook: str, executed: Path, what: str) -> str:
+def _failure(notebook: str, failed: Path, what: str) -> str:
     """What happened in the last cell that was started, with its number in the source."""
     started = [
         cell
-        for cell in nbformat.read(executed, as_version=4).cells
+        for cell in nbformat.read(failed, as_version=4).cells
         if cell.metadata.get("papermill", {}).get("start_time")
         and "injected-parameters" not in cell.metadata.get("tags", [])
     ]
-    return f"{notebook}: cell {len(started)} {what}\n{_first_lines(started[-1].source)}"
+    lines = _first_lines(started[-1].source)
+    kept = f"it is kept as {os.path.relpath(failed)}"
+    return f"{notebook}: cell {len(started)} {what}\n{lines}\n{kept}"
+
+
+def is_complete(made: nbformat.NotebookNode) -> bool:
+    """Whether Papermill noted of every code cell of a notebook that it was run without error.
+
+    When a kernel dies, it calls also those cells completed that were never started.
+    """
+    notes = [cell.metadata.get("papermill", {}) for cell in made.cells if cell.cell_type == "code"]
+    return all(
+        note.get("status") == "completed" and note.get("exception") is False for note in notes
+    )
 
 
 @contextmanager
@@ -358,6 +387,9 @@ def readme_with_verdicts(text: str) -> str:
 
 
 def _write_readme(arguments) -> None:
+    if results.output_root() != SOURCES.parent:
+        _say("README.md is left as it is: it tells the verdicts of the checkout's own figures")
+        return
     path = SOURCES.parent / "README.md"
     results.write_atomically(path, readme_with_verdicts(path.read_text()))
 
@@ -478,7 +510,7 @@ def settings() -> str:
     """The data files at hand, as text: what notebooks depend on beside their sources."""
     folders = [datasets.raw_folder()]
     if os.environ.get("IBCORE_DATA"):
-        folders.insert(0, Path(os.environ["IBCORE_DATA"]))
+        folders.insert(0, Path(os.environ["IBCORE_DATA"]).expanduser())
     lines = []
     for folder in folders:
         for path in sorted(folder.glob("**/*")) if folder.is_dir() else ():
@@ -502,7 +534,7 @@ def _check(arguments) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Command line; the last lines of a failure name the notebook, the cell and the error."""
+    """Command line; a failure names the notebook, the cell and the error, and where to look."""
     parser = argparse.ArgumentParser(prog="python -m ibcore.reproduce", description=__doc__)
     commands = parser.add_subparsers(required=True, dest="command")
     run = commands.add_parser("run", help="execute one notebook")
@@ -512,7 +544,7 @@ def main(arguments: list[str] | None = None) -> int:
     run.add_argument("--chosen", help="all notebooks of this command, to say n of N")
     run.set_defaults(function=_run)
     index = commands.add_parser("index", help="write the overview of a profile")
-    index.add_argument("--profile", default="laptop")
+    index.add_argument("--profile", choices=profiles.NAMES, default="laptop")
     index.set_defaults(function=lambda given: print(write_index(given.profile)))
     paired = commands.add_parser("pair", help="make the committed notebooks")
     paired.add_argument("notebooks", nargs="*")
@@ -529,7 +561,7 @@ def main(arguments: list[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     try:
         given.function(given)
-    except (ValueError, RuntimeError) as error:
+    except (ValueError, RuntimeError, OSError) as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
         return 1
     except KeyboardInterrupt:

@@ -39,7 +39,7 @@ from PIL import Image
 def output_root() -> Path:
     """The folder that holds ``data/runs`` and ``figures``."""
     if os.environ.get("IBCORE_OUTPUT"):
-        return Path(os.environ["IBCORE_OUTPUT"]).resolve()
+        return Path(os.environ["IBCORE_OUTPUT"]).expanduser().resolve()
     checkout = Path(__file__).resolve().parents[1]
     return checkout if (checkout / "pyproject.toml").exists() else Path.cwd()
 
@@ -205,11 +205,12 @@ def numerical_source(module: str) -> str:
 def commit() -> dict:
     """Commit of the checkout and whether it has been changed since; None outside a checkout.
 
+    A repository in which a copy of the checkout was unpacked is not its own and does not count.
     Tracked files that the commands write themselves do not count: figures, notebooks, pages.
     """
     folder = Path(__file__).resolve().parents[1]
-    head = _git(folder, "rev-parse", "HEAD")
-    if not head:
+    top, head = _git(folder, "rev-parse", "--show-toplevel"), _git(folder, "rev-parse", "HEAD")
+    if not head or not top or Path(top).resolve() != folder:
         return {"commit": None, "dirty": None}
     made = [f":(top,exclude){name}" for name in ("figures", "*.ipynb", "*.md")]
     changed = _git(folder, "status", "--porcelain", "--untracked-files=no", "--", ":(top)", *made)

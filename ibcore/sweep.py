@@ -12,11 +12,12 @@ process stores them. A run whose worker dies is given to another one.
 import dataclasses
 import functools
 import importlib
+import multiprocessing
 import os
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import ModuleType
@@ -25,7 +26,7 @@ from typing import Any
 import pandas as pd
 import torch
 from filelock import Timeout
-from joblib import Parallel, delayed
+from joblib import Parallel, cpu_count, delayed
 from tqdm import tqdm
 
 from ibcore import results
@@ -105,12 +106,29 @@ class Sweep:
         return pd.DataFrame(rows)
 
 
-def _jobs(jobs: int | None, pending: int) -> int:
+def _gpus(configs: Collection[Any]) -> tuple[str, ...]:
+    """The GPUs for these runs, as ``CUDA_VISIBLE_DEVICES`` names them; none if no run wants one."""
+    if all(getattr(config, "device", "cpu") == "cpu" for config in configs):
+        return ()
+    count = torch.cuda.device_count()
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return tuple(named.split(",")[:count] if named else map(str, range(count)))
+
+
+def _jobs(jobs: int | None, configs: Collection[Any]) -> int:
+    """Processes for these runs: as told, else one per GPU if a run takes one, else one per core."""
+    told, given = "jobs", os.environ.get("IBCORE_JOBS")
+    if jobs is None and given:
+        told = "IBCORE_JOBS"
+        try:
+            jobs = int(given)
+        except ValueError:
+            raise ValueError(f"IBCORE_JOBS must be a whole number, got {given!r}") from None
     if jobs is None:
-        jobs = int(os.environ.get("IBCORE_JOBS") or os.cpu_count() or 1)
+        jobs = len(_gpus(configs)) or cpu_count()
     if jobs < 1:
-        raise ValueError(f"jobs must be at least 1, got {jobs}")
-    return min(jobs, pending)
+        raise ValueError(f"{told} must be at least 1, got {jobs}")
+    return min(jobs, len(configs))
 
 
 def _short(module: str) -> str:
@@ -204,9 +222,21 @@ def _one_after_the_other(tasks: Iterable[tuple]) -> Iterator[None]:
         yield
 
 
-def _execute_in_worker(parent: int, *task) -> None:
+def _execute_in_worker(parent: int, gpus: tuple[str, ...], *task) -> None:
     _end_with(parent)
+    if gpus:
+        _take_one_of(gpus)
     _execute(*task)
+
+
+@functools.cache
+def _take_one_of(gpus: tuple[str, ...]) -> None:
+    """Let this process see one GPU: joblib's processes are numbered, and each takes the next.
+
+    It has to be called before the first use of CUDA.
+    """
+    number = int(multiprocessing.current_process().name.rpartition("-")[2])
+    os.environ["CUDA_VISIBLE_DEVICES"] = gpus[number % len(gpus)]
 
 
 @functools.cache
@@ -297,7 +327,8 @@ def run(
     seed : int
         First seed; what a configuration does with it is its own matter.
     jobs : int, optional
-        Processes; by default ``IBCORE_JOBS`` or the number of cores.
+        Processes; by default ``IBCORE_JOBS``, else the number of GPUs if a configuration takes
+        one, else the number of cores that this process may use. Processes take turns at the GPUs.
     client : distributed.Client, optional
         Compute on the workers of this Dask cluster (or of the one whose address is in
         ``IBCORE_SCHEDULER``) instead. They need the same checkout, and no common disk.
@@ -309,7 +340,8 @@ def run(
     Raises
     ------
     ValueError
-        For an empty mapping, fewer than one job, a scheduler that does not answer.
+        For an empty mapping, fewer than one job, an ``IBCORE_JOBS`` that is no number, a scheduler
+        that does not answer.
     RuntimeError
         If a worker of the cluster has another version of the numerical source.
     Exception
@@ -327,19 +359,20 @@ def run(
     runs = {name: results.load_run(short, identifier) for name, identifier in identifiers.items()}
     pending = [name for name, stored in runs.items() if stored is None]
     if pending:
-        tasks = [(module, name, configs[name], seed, identifiers[name]) for name in pending]
+        wanted = {name: configs[name] for name in pending}
+        tasks = [(module, name, wanted[name], seed, identifiers[name]) for name in pending]
         with (
             _connected(client) as cluster,
             tqdm(total=len(configs), initial=len(configs) - len(pending), desc="runs") as bar,
         ):
             if cluster is not None:
-                wanted = {name: configs[name] for name in pending}
                 done = _on_cluster(cluster, module, wanted, seed, identifiers, source)
-            elif (workers := _jobs(jobs, len(pending))) == 1:
+            elif (workers := _jobs(jobs, wanted.values())) == 1:
                 done = _one_after_the_other(tasks)
             else:
                 parallel = Parallel(n_jobs=workers, return_as="generator_unordered")
-                done = parallel(delayed(_execute_in_worker)(os.getpid(), *task) for task in tasks)
+                common = os.getpid(), _gpus(wanted.values())
+                done = parallel(delayed(_execute_in_worker)(*common, *task) for task in tasks)
             for _ in done:
                 bar.update()
         for name in pending:

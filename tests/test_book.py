@@ -226,6 +226,8 @@ def executed():
     added = nbformat.v4.new_code_cell("profile = 'laptop'")
     added.metadata["tags"] = ["injected-parameters"]
     made.cells.insert(3, added)
+    for cell in made.cells:
+        cell.metadata["papermill"] = {"status": "completed", "exception": False}
 
     def save():
         path = results.executed_notebook("laptop", "01_szt_saxe")
@@ -242,12 +244,28 @@ def test_the_executed_notebook_is_shown(executed):
     assert save() == (made, "laptop")
 
 
-def test_a_failed_notebook_is_not_shown(executed):
+@pytest.mark.parametrize(
+    "note",
+    [
+        {"status": "failed", "exception": True},
+        {"status": "pending", "exception": None},
+        {"status": "running", "exception": False},
+        {"status": "completed", "exception": None},
+        {},
+    ],
+)
+def test_a_notebook_that_did_not_come_to_its_end_is_not_shown(executed, note):
     made, save = executed
-    made.cells[-1].outputs = [nbformat.v4.new_output("error", ename="E", evalue="", traceback=[])]
+    made.cells[-1].metadata["papermill"] = note
     found, profile = save()
     assert profile == "smoke"
     assert found != made
+
+
+@pytest.mark.parametrize("content", [b"", b'{"cells": [', bytes(100), b"\xff\xfe"])
+def test_a_damaged_notebook_is_not_shown(content):
+    results.write_atomically(results.executed_notebook("laptop", "01_szt_saxe"), content)
+    assert book.executed("01_szt_saxe", "laptop")[1] == "smoke"
 
 
 def test_an_outdated_notebook_is_not_shown(executed):

@@ -283,6 +283,19 @@ def test_outputs_of_earlier_versions_go_and_what_others_write_stays():
     assert neighbour.exists()
 
 
+def test_a_cell_that_is_run_again_replaces_its_entry():
+    made = chapter()
+    for caption in ("First", "Second"):
+        made.figure("planes", draw(), caption)
+        made.table("planes", TABLE, caption)
+    made.provenance()
+    outputs = results.read_manifest("laptop", NOTEBOOK)["outputs"]
+    assert [(entry["kind"], entry["name"], entry["caption"][:7]) for entry in outputs] == [
+        ("figure", "planes", "Second."),
+        ("table", "planes", "Second."),
+    ]
+
+
 def test_a_figure_and_a_table_may_share_a_name():
     made = chapter()
     made.figure("planes", draw(), "Figure")

@@ -1,6 +1,7 @@
 """What a profile takes: trainings are counted, steps timed, runs shared out."""
 
 import dataclasses
+import re
 import types
 from pathlib import Path
 
@@ -240,6 +241,7 @@ def test_nothing_is_trained_and_nothing_timed(steps):
 
 
 def test_bfloat16_is_timed_where_a_gpu_would_use_it(monkeypatch, steps):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "a GPU")
     monkeypatch.setattr(torch.Tensor, "to", lambda self, *a, **k: self)
     _, device = costs.table("paper", ["13", "16"], device="cuda")
@@ -261,6 +263,25 @@ def test_bfloat16_is_timed_where_a_gpu_would_use_it(monkeypatch, steps):
 def test_refused(given, words):
     with pytest.raises(ValueError, match=words):
         costs.table(**{"profile": "smoke", **given})
+
+
+def test_a_gpu_that_is_not_there_is_refused_in_one_line(monkeypatch, capsys):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert main(["cost", "01", "--profile", "smoke", "--device", "cuda"]) == 1
+    assert capsys.readouterr().err == "error: device is 'cuda', but torch finds no CUDA GPU here\n"
+
+
+def test_sizes_are_those_that_the_page_on_data_tells():
+    """Small data sets are told part by part, and of the sightings about how many can be used."""
+    told = {}
+    for line in (CHECKOUT / "data" / "README.md").read_text().splitlines():
+        cells = [cell.strip() for cell in line.split("|")]
+        if len(cells) == 6:
+            numbers = [int(number.replace(",", "")) for number in re.findall(r"\d[\d,]*", cells[4])]
+            told |= dict.fromkeys(re.findall(r"`(\w+)`", cells[1]), numbers)
+    sizes = {name: told[name][0] for name in costs.IMAGES}
+    sizes |= {"caltech101": sum(told["caltech101"]), "fma": told["fma"][0] * 8 // 10}
+    assert sizes == costs.IMAGES
 
 
 def test_a_notebook_without_runs(monkeypatch, tmp_path):

@@ -184,6 +184,25 @@ def test_missing_and_wrong_packages_are_named(active, monkeypatch):
     assert "mamba env update --file environment.yml" in message
 
 
+def test_versions_below_a_lower_limit_are_named(active, monkeypatch):
+    _installed(monkeypatch, active.tool, {"ibcore": "0.1.0", "numpy": "1.26.4", "pandas": "3.0.2"})
+    with pytest.raises(SystemExit, match=r"lacks numpy>=2 \(found 1.26.4\), pandas>=3.1 \(found"):
+        active.tool.check_active()
+
+
+@pytest.mark.parametrize(("version", "told"), [(None, ""), ("2020.1.0", r" \(found 2020.1.0\)")])
+def test_extras_of_a_requirement_are_looked_for(active, monkeypatch, version, told):
+    _installed(monkeypatch, active.tool, {"ibcore": "0.1.0", "distributed": version})
+    with pytest.raises(SystemExit, match=rf"lacks distributed<[\d.]+,>=[\d.]+{told}; run"):
+        active.tool.check_active()
+
+
+def test_an_environment_that_cannot_compare_versions_is_incomplete(active, monkeypatch):
+    monkeypatch.setitem(sys.modules, "packaging", None)
+    with pytest.raises(SystemExit, match="lacks packaging; run"):
+        active.tool.check_active()
+
+
 def test_the_package_is_added_to_a_complete_active_environment(active, monkeypatch):
     _installed(monkeypatch, active.tool, {"ibcore": None})
     commands = []

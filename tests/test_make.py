@@ -37,6 +37,9 @@ sleep "${PAUSE:-0}"
 case "$*" in
   *"$FAILS"*) exit 1 ;;
   *settings*) ls -R data/raw 2>/dev/null; exit 0 ;;
+  *" run "*)
+    figures="${IBCORE_OUTPUT:-.}/figures/$6/$4"
+    mkdir -p "$figures" && touch "$figures/manifest.json" ;;
 esac
 """
 
@@ -127,7 +130,7 @@ def test_make_lists_every_target_with_a_text(dry):
     assert "PROFILE=smoke|laptop|paper" in shown
 
 
-@pytest.mark.parametrize("profile", ["poster", "", "smoke laptop", "%"])
+@pytest.mark.parametrize("profile", ["poster", "", "smoke laptop", "laptop foo", "foo paper", "%"])
 def test_an_unknown_profile_names_the_known_ones(dry, profile):
     failed = dry.make("reproduce", f"PROFILE={profile}", fails=True)
     assert f"unknown PROFILE={profile}; known: smoke laptop paper" in failed.stderr
@@ -216,10 +219,27 @@ def test_changes_are_followed(dry):
     dry.executed()
     _change(dry.root / "notebooks" / "01_second.py")
     assert dry.executed() == ["01_second"]
-    for changed in ("ibcore/estimators/kde.py", "ibcore/profiles/laptop.yaml", "data/raw/a.gz"):
+    for changed in (
+        "ibcore/estimators/kde.py",
+        "ibcore/profiles/laptop.yaml",
+        "data/raw/a.gz",
+        "data/published/claims.csv",
+        "requirements.lock",
+    ):
         _change(dry.root / changed)
         assert dry.executed() == list(NOTEBOOKS), changed
         assert dry.executed() == [], changed
+
+
+@pytest.mark.parametrize("folder", ["figures", "figures/laptop/01_second"])
+@pytest.mark.parametrize("output", ["", "elsewhere"])
+def test_deleted_figures_are_made_again(dry, folder, output):
+    dry.executed(IBCORE_OUTPUT=output)
+    shutil.rmtree(dry.root / output / folder)
+    expected = list(NOTEBOOKS) if folder == "figures" else ["01_second"]
+    assert dry.executed("ONLY=02", IBCORE_OUTPUT=output) == expected[2:]
+    assert dry.executed(IBCORE_OUTPUT=output) == expected[:2]
+    assert dry.executed(IBCORE_OUTPUT=output) == []
 
 
 def test_figures_of_another_seed_are_made_again(dry):
@@ -235,21 +255,21 @@ def test_profiles_are_apart(dry):
     assert dry.executed("PROFILE=paper") == []
 
 
-SHARE = max(1, os.cpu_count() // 2)
-
-
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["reproduce"], f"-j2 {SHARE}"),
-        (["reproduce", "PROFILE=smoke"], f"-j2 {SHARE}"),
-        (["reproduce", "-j1"], f"-j1 {SHARE}"),
+        (["reproduce"], "-j2 6"),
+        (["reproduce", "PROFILE=smoke"], "-j2 6"),
+        (["reproduce", "-j1"], "-j1 6"),
         (["reproduce", "PROFILE=paper"], "-j1 "),
         (["clean", "reproduce"], "-j1 "),
     ],
 )
 def test_two_notebooks_at_a_time_share_the_cores(dry, arguments, expected):
-    dry.make(*arguments)
+    nproc = dry.calls.parent / "bin" / "nproc"
+    nproc.write_text('#!/bin/sh\necho "${OMP_NUM_THREADS:-12}"\n')
+    nproc.chmod(0o755)
+    dry.make(*arguments, OMP_NUM_THREADS="1")
     assert set(dry.calls.with_suffix(".jobs").read_text().splitlines()) == {expected}
 
 
@@ -302,6 +322,11 @@ def test_relative_folders_are_made_absolute(dry):
     assert not (root / "data").exists()
 
 
+def test_a_home_folder_is_recognised(dry):
+    dry.make("reproduce", "IBCORE_OUTPUT=~/out", HOME=str(dry.root))
+    assert (dry.root / "out" / "data" / "runs" / "stamps" / "laptop" / "settings").exists()
+
+
 def test_pairs_are_made_of_chosen_or_all_notebooks(dry):
     assert dry.called("pair")[-1] == "-m ibcore.reproduce pair"
     assert dry.called("pair", "ONLY=00 01")[-1] == "-m ibcore.reproduce pair 00_first 01_second"
@@ -311,7 +336,7 @@ def test_pairs_are_made_of_chosen_or_all_notebooks(dry):
     ("target", "kept"),
     [
         ("clean", {".venv", ".venv.lock", "data/raw", "data/published", "figures/laptop"}),
-        ("distclean", {"data/published", "figures/laptop"}),
+        ("distclean", {"data/raw", "data/published", "figures/laptop"}),
     ],
 )
 def test_cleaning_keeps_what_cannot_be_made_again(dry, target, kept):
@@ -322,6 +347,17 @@ def test_cleaning_keeps_what_cannot_be_made_again(dry, target, kept):
     dry.make(target)
     assert {name for name in every if (dry.root / name).exists()} == kept
     assert dry.calls.exists() is False
+
+
+def test_cleaning_all_says_which_data_it_leaves(dry):
+    assert dry.make("distclean").stdout == ""
+    for name in ("data/raw", "out/data/raw"):
+        (dry.root / name).mkdir(parents=True)
+    assert dry.make("distclean").stdout.startswith("./data/raw is left: ")
+    told = dry.make("distclean", IBCORE_OUTPUT="out").stdout
+    assert told.startswith(f"{dry.root}/out/data/raw is left: ")
+    assert (dry.root / "data" / "raw").exists()
+    assert (dry.root / "out" / "data" / "raw").exists()
 
 
 # ---------------------------------------------------------------- with the real package
@@ -403,10 +439,11 @@ def test_a_failing_notebook_is_named_at_the_end(real):
     assert "[1 of 2] 00_good: started, profile smoke" in shown
     assert any(line.startswith("[1 of 2] 00_good: done in ") for line in shown)
     assert "[2 of 2] 01_bad: started, profile smoke" in shown
-    assert failed.stderr.splitlines()[-5:-2] == [
+    assert failed.stderr.splitlines()[-6:-2] == [
         "error: 01_bad: cell 2 failed with KeyError: 'absent'",
         "    values = {}",
         '    values["absent"]',
+        "it is kept as data/runs/notebooks/smoke/01_bad.failed.ipynb",
     ]
     stamps = real.root / "data" / "runs" / "stamps" / "smoke"
     assert {path.name for path in stamps.iterdir()} == {"settings", "00_good"}

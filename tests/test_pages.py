@@ -168,6 +168,8 @@ def test_what_is_run_says_where_it_comes_from(sources, paper, output):
         "run", "CPU, a GPU", "MNIST (official), MNIST (local)", "abc; abc, changed",
         "at least 2.0 h in 3 runs",
     ]  # fmt: skip
+    assert only(run | {"commit": "unknown", "dirty": None}, run)[3] == "unknown; abc"
+    assert only(run | {"commit": "unknown", "dirty": None})[3] == "unknown"
     assert rows()[0]["seeds"] == "5-7"
     assert "1 of 1 notebooks have been run." in pages.status()
 
@@ -187,10 +189,20 @@ def test_data_that_no_address_is_known_for():
 def test_the_command_writes_both(output, monkeypatch, capsys):
     monkeypatch.chdir(output.parent)
     monkeypatch.setattr(pages, "START", output / "start.ipynb")
-    assert pages.main() == 0
+    assert pages.main([]) == 0
     assert capsys.readouterr().out == (
         "Wrote output/start.ipynb and output/figures/paper/STATUS.md\n"
     )
     nbformat.validate(nbformat.read(output / "start.ipynb", as_version=4))
     text = (output / "figures" / "paper" / "STATUS.md").read_text()
     assert "0 of 18 notebooks have been run." in text
+
+
+@pytest.mark.parametrize(("given", "status"), [("--help", 0), ("other", 2)])
+def test_a_question_or_a_mistake_writes_nothing(output, monkeypatch, capsys, given, status):
+    monkeypatch.setattr(pages, "START", output / "start.ipynb")
+    with pytest.raises(SystemExit) as left:
+        pages.main([given])
+    assert left.value.code == status
+    assert "usage: python -m ibcore.pages" in "".join(capsys.readouterr())
+    assert not output.exists()

@@ -1,5 +1,6 @@
 """Execution, overview and pairing of notebooks; the committed notebooks as they should be."""
 
+import errno
 import gc
 import html
 import io
@@ -141,7 +142,9 @@ print("never reached")
 
 
 @pytest.mark.slow
-def test_a_failing_cell_is_named_at_the_end(sources, output, capfd):
+def test_a_failing_cell_is_named_at_the_end(sources, output, capfd, monkeypatch):
+    output.mkdir()
+    monkeypatch.chdir(output)
     (sources / "00_broken.py").write_text(FAILING)
     given = ["run", "00_broken", "--profile", "smoke", "--seed", "7"]
     assert reproduce.main([*given, "--chosen", "00_broken 01_other"]) == 1
@@ -152,10 +155,11 @@ def test_a_failing_cell_is_named_at_the_end(sources, output, capfd):
         "error: 00_broken: cell 4 failed with KeyError: 'missing'",
         '    values = {"present": 1}',
         '    values["missing"]',
+        "it is kept as data/runs/notebooks/smoke/00_broken.failed.ipynb",
     ]
     folder = output / "data" / "runs" / "notebooks" / "smoke"
-    assert sorted(path.name for path in folder.iterdir()) == ["00_broken.ipynb", "00_broken.log"]
-    kept = nbformat.read(folder / "00_broken.ipynb", as_version=4)
+    assert sorted(os.listdir(folder)) == ["00_broken.failed.ipynb", "00_broken.log"]
+    kept = nbformat.read(folder / "00_broken.failed.ipynb", as_version=4)
     printed = [
         item for cell in kept.cells if cell.cell_type == "code" for item in cell.get("outputs")
     ]
@@ -179,10 +183,86 @@ def test_a_kernel_runs_where_temporary_files_have_long_names(sources, tmp_path, 
 def test_a_dying_kernel_is_named_with_its_cell(sources, output):
     (sources / "00_dies.py").write_text(f"{HEAD}# %%\nimport os\nos._exit(3)\n\n{PARAMETERS}")
     stream = io.StringIO()
-    message = r"^00_dies: cell 1 stopped: Kernel died\n    import os\n    os\._exit\(3\)$"
+    message = r"^00_dies: cell 1 stopped: Kernel died\n    import os\n    os\._exit\(3\)\nit is"
     with pytest.raises(RuntimeError, match=message):
         reproduce.execute("00_dies", "smoke", stream=stream)
-    assert (output / "data" / "runs" / "notebooks" / "smoke" / "00_dies.ipynb").exists()
+    folder = output / "data" / "runs" / "notebooks" / "smoke"
+    assert sorted(os.listdir(folder)) == ["00_dies.failed.ipynb", "00_dies.log"]
+
+
+@pytest.mark.slow
+def test_a_failure_leaves_the_good_notebook_and_goes_when_it_succeeds(sources, tmp_path):
+    source = sources / "00_some.py"
+
+    def executed(text):
+        source.write_text(f"{HEAD}{PARAMETERS}\n# %%\n{text}\n")
+        return reproduce.execute("00_some", "smoke")
+
+    place = executed("1")
+    good, failed = place.read_bytes(), place.with_suffix(".failed.ipynb")
+    assert reproduce.is_complete(nbformat.read(place, as_version=4))
+    for wrong in ("1 / 0", "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n\n# %%\n2"):
+        with pytest.raises(RuntimeError, match=f"it is kept as .*{failed.name}"):
+            executed(wrong)
+        assert place.read_bytes() == good
+        kept = nbformat.read(failed, as_version=4)
+        assert wrong.split("\n\n")[0] in [cell.source for cell in kept.cells]
+        assert not reproduce.is_complete(kept)
+    executed("2")
+    assert sorted(os.listdir(place.parent)) == ["00_some.ipynb", "00_some.log"]
+    assert place.read_bytes() != good
+
+
+def _interrupt(*_, **__):
+    raise KeyboardInterrupt
+
+
+def _fill_the_disk(_, path):
+    path.write_text('{"cells": [')
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize(
+    ("module", "function", "does", "status", "words"),
+    [
+        ("papermill", "execute_notebook", _interrupt, 130, "interrupted: "),
+        ("nbformat", "write", _fill_the_disk, 1, "error: [Errno 28] No space left on device\n"),
+    ],
+)
+def test_what_ends_before_the_first_cell_leaves_the_good_notebook(
+    sources, monkeypatch, capfd, module, function, does, status, words
+):
+    (sources / "00_told.py").write_text(TOLD)
+    place = results.executed_notebook("smoke", "00_told")
+    results.write_atomically(place, "a good one")
+    monkeypatch.setattr(getattr(reproduce, module), function, does)
+    assert reproduce.main(["run", "00_told", "--profile", "smoke"]) == status
+    assert capfd.readouterr().err.startswith(words)
+    assert place.read_text() == "a good one"
+    assert not list(place.parent.glob(".*.ipynb"))
+
+
+FOLDERS = f"""\
+{HEAD}
+{PARAMETERS}
+# %%
+import os
+from ibcore import results
+print(results.output_root(), os.environ["IBCORE_DATA"])
+"""
+
+
+@pytest.mark.slow
+def test_folders_mean_the_same_in_the_kernel(sources, tmp_path, monkeypatch):
+    (sources / "00_folders.py").write_text(FOLDERS)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("IBCORE_OUTPUT", "out")
+    monkeypatch.setenv("IBCORE_DATA", "~/own")
+    place = reproduce.execute("00_folders", "smoke")
+    assert place.is_relative_to(tmp_path / "out")
+    printed = nbformat.read(place, as_version=4).cells[-1].outputs[0].text
+    assert printed == f"{tmp_path}/out {tmp_path}/own\n"
 
 
 INTERRUPTED = f"""\
@@ -366,6 +446,30 @@ def test_the_index_command_writes_three_files_and_a_summary(written, output, cap
     assert "figures/smoke/index.html, figures/smoke/index.md and figures/smoke/claims.md" in shown
 
 
+@pytest.mark.parametrize("profile", ["foo", "", "../x"])
+def test_an_overview_of_an_unknown_profile_is_refused(output, capsys, profile):
+    with pytest.raises(SystemExit) as left:
+        reproduce.main(["index", "--profile", profile])
+    assert left.value.code == 2
+    assert "choose from" in capsys.readouterr().err
+    assert not output.exists()
+
+
+@pytest.mark.parametrize(
+    ("output_folder", "changes"), [(".", True), ("notebooks/..", True), ("elsewhere", False)]
+)
+def test_the_readme_tells_the_verdicts_of_its_own_checkout(
+    sources, monkeypatch, capsys, output_folder, changes
+):
+    readme = sources.parent / "README.md"
+    before = "\n".join(reproduce.MARKS)
+    readme.write_text(before)
+    monkeypatch.setenv("IBCORE_OUTPUT", str(sources.parent / output_folder))
+    assert reproduce.main(["readme"]) == 0
+    assert (readme.read_text() != before) == changes
+    assert ("README.md is left as it is" in capsys.readouterr().out) != changes
+
+
 def test_a_profile_without_results_has_an_overview_too(sources, output):
     summary = reproduce.write_index("paper")
     published = results.read_csv(CHECKOUT / "data" / "published" / "claims.csv")
@@ -391,6 +495,9 @@ def test_settings_change_with_the_data_files(tmp_path, monkeypatch, capsys):
     os.utime(own / "y.gz", (1, 1))
     seen.append(reproduce.settings())
     assert len(set(seen)) == len(seen)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("IBCORE_DATA", "~/own")
+    assert reproduce.settings() == seen[-1]
     for path in (own / "y.lock", own / ".y.gz.part", own / ".cache" / "z", raw / "sums.json"):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("not data")

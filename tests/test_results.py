@@ -74,6 +74,12 @@ def test_a_relative_folder_is_meant_from_where_one_stands(monkeypatch, tmp_path)
     assert results.output_root() == tmp_path / "here"
 
 
+def test_the_home_folder_may_be_a_tilde(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("IBCORE_OUTPUT", "~/here")
+    assert results.output_root() == tmp_path / "here"
+
+
 # ---------------------------------------------------------------- writing
 
 
@@ -429,6 +435,14 @@ def test_commit(repository):
     assert results.commit() == {"commit": head, "dirty": False}
     (repository / "ibcore" / "results.py").write_text("2\n")
     assert results.commit() == {"commit": head, "dirty": True}
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="no git")
+def test_the_commit_of_a_repository_around_the_checkout_is_not_its_own(repository):
+    git(repository.parent, "init", "-q")
+    git(repository.parent, "add", ".")
+    git(repository.parent, "commit", "-qm", "m")
+    assert results.commit() == {"commit": None, "dirty": None}
 
 
 def test_commit_without_git(repository, monkeypatch):

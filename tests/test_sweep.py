@@ -2,16 +2,20 @@
 
 import dataclasses
 import importlib
+import multiprocessing
 import os
+import re
 import signal
 import sys
 import threading
 import time
+import types
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import torch
+from joblib import Parallel, delayed
 from joblib.externals.loky import get_reusable_executor
 
 from ibcore import results, sweep
@@ -305,15 +309,88 @@ def test_threads_are_those_of_the_configuration_and_come_back(toy, fail):
         (3, "1", 9, 3),
         (3, "1", 2, 2),
         (None, "4", 9, 4),
-        (None, "", 9, os.cpu_count()),
-        (None, None, 9, os.cpu_count()),
+        (None, "", 9, 5),
+        (None, None, 9, 5),
+        (None, None, 4, 4),
     ],
 )
 def test_number_of_processes(monkeypatch, jobs, environment, pending, expected):
+    monkeypatch.setattr(sweep, "cpu_count", lambda: 5)
     monkeypatch.delenv("IBCORE_JOBS")
     if environment is not None:
         monkeypatch.setenv("IBCORE_JOBS", environment)
-    assert sweep._jobs(jobs, pending) == min(expected, pending)
+    assert sweep._jobs(jobs, ["a configuration without device"] * pending) == expected
+
+
+def test_cores_that_this_process_may_not_use_are_not_counted(python):
+    python(
+        "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n"
+        "from ibcore import sweep\n"
+        "os.environ.pop('IBCORE_JOBS', None)\n"
+        "assert sweep._jobs(None, range(9)) == 1"
+    )
+
+
+@pytest.mark.parametrize(
+    ("devices", "gpus", "expected"),
+    [
+        (["cpu"] * 9, 2, 5),
+        (["auto"] * 9, 0, 5),
+        (["auto"] * 9, 1, 1),
+        (["cuda"] * 9, 2, 2),
+        (["cpu", "auto", "cpu"], 2, 2),
+        (["auto"], 2, 1),
+    ],
+)
+def test_number_of_processes_with_gpus(monkeypatch, devices, gpus, expected):
+    monkeypatch.setattr(sweep, "cpu_count", lambda: 5)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    monkeypatch.delenv("IBCORE_JOBS")
+    configs = [types.SimpleNamespace(device=device) for device in devices]
+    assert sweep._jobs(None, configs) == expected
+    assert sweep._jobs(3, configs) == min(3, len(configs))
+    monkeypatch.setenv("IBCORE_JOBS", "4")
+    assert sweep._jobs(None, configs) == min(4, len(configs))
+
+
+@pytest.mark.parametrize(
+    ("named", "count", "expected"),
+    [(None, 3, "0 1 2"), ("", 0, ""), ("4,7", 2, "4 7"), ("4,7", 1, "4"), (None, 0, "")],
+)
+def test_gpus_are_those_that_this_process_sees(monkeypatch, named, count, expected):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if named is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", named)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
+    assert sweep._gpus([types.SimpleNamespace(device="auto")]) == tuple(expected.split())
+    assert sweep._gpus([types.SimpleNamespace(device="cpu")]) == ()
+
+
+def test_processes_take_turns_at_gpus(monkeypatch):
+    seen = []
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7,8")
+    monkeypatch.setattr(sweep, "_end_with", lambda parent: None)
+    monkeypatch.setattr(
+        sweep, "_execute", lambda task: seen.append(os.environ["CUDA_VISIBLE_DEVICES"])
+    )
+    for number in range(1, 5):
+        process = types.SimpleNamespace(name=f"LokyProcess-{number}")
+        monkeypatch.setattr(sweep.multiprocessing, "current_process", lambda found=process: found)
+        sweep._take_one_of.cache_clear()
+        sweep._execute_in_worker(0, ("4", "7", "8"), "task")
+        sweep._execute_in_worker(0, (), "task on a CPU")
+    sweep._take_one_of.cache_clear()
+    assert seen == ["7", "7", "8", "8", "4", "4", "7", "7"]
+
+
+def test_joblib_numbers_its_processes():
+    names = Parallel(n_jobs=2)(delayed(_name_of_process)() for _ in range(4))
+    get_reusable_executor().shutdown(wait=True)
+    assert all(re.fullmatch(r"LokyProcess-\d+", name) for name in names)
+
+
+def _name_of_process():
+    return multiprocessing.current_process().name
 
 
 def test_refused(toy, monkeypatch):
@@ -322,7 +399,10 @@ def test_refused(toy, monkeypatch):
     with pytest.raises(ValueError, match="jobs must be at least 1, got 0"):
         sweep.run(toy, {"a": toy.Config(1.0)}, jobs=0)
     monkeypatch.setenv("IBCORE_JOBS", "-2")
-    with pytest.raises(ValueError, match="jobs must be at least 1, got -2"):
+    with pytest.raises(ValueError, match="IBCORE_JOBS must be at least 1, got -2"):
+        sweep.run(toy, {"a": toy.Config(1.0)})
+    monkeypatch.setenv("IBCORE_JOBS", "two")
+    with pytest.raises(ValueError, match="IBCORE_JOBS must be a whole number, got 'two'"):
         sweep.run(toy, {"a": toy.Config(1.0)})
 
 

@@ -10,6 +10,7 @@ environment has everything.
 from __future__ import annotations
 
 import importlib.metadata
+import importlib.util
 import os
 import re
 import subprocess
@@ -53,18 +54,30 @@ def _requirements() -> list[str]:
     return ["pip", "setuptools", *project["dependencies"], *extras]
 
 
+def _lacks(text: str) -> list[str]:
+    """What is missing or has another version, of a requirement and of the extras it asks for."""
+    from packaging.requirements import Requirement
+
+    requirement = Requirement(text)
+    try:
+        found = importlib.metadata.version(requirement.name)
+    except importlib.metadata.PackageNotFoundError:
+        return [text]
+    if not requirement.specifier.contains(found, prereleases=True):
+        return [f"{text} (found {found})"]
+    lacking = []
+    for needed in map(Requirement, importlib.metadata.requires(requirement.name) or ()):
+        marker, needed.marker = needed.marker, None
+        if marker and any(marker.evaluate({"extra": extra}) for extra in requirement.extras):
+            lacking += _lacks(str(needed))
+    return lacking
+
+
 def check_active() -> None:
     """Leave with a message if the active environment lacks a requirement, else install ibcore."""
-    missing = []
-    for requirement in _requirements():
-        name, _, version = requirement.partition("==")
-        try:
-            found = importlib.metadata.version(re.match(r"[\w.-]+", name).group())
-        except importlib.metadata.PackageNotFoundError:
-            missing.append(requirement)
-            continue
-        if version and found.split("+")[0] != version:
-            missing.append(f"{requirement} (found {found})")
+    missing = ["packaging"]
+    if importlib.util.find_spec("packaging"):
+        missing = [lack for requirement in _requirements() for lack in _lacks(requirement)]
     if missing:
         sys.exit(
             f"the active environment lacks {', '.join(missing)}; run\n"
