@@ -11,6 +11,7 @@ from torch.nn import functional
 from ibcore.estimators import (
     Information,
     aligned_kernel_width,
+    binned_entropy,
     binned_information,
     binned_information_per_filter,
     count_distinct,
@@ -397,14 +398,13 @@ def _read(given: Mapping) -> tuple[str, str, int | None, dict]:
 def bounds(inputs: torch.Tensor, labels: torch.Tensor) -> dict[str, float]:
     """Limits that no estimate of a deterministic layer can honestly exceed.
 
-    ``ceiling_X`` = log2 of the number of distinct inputs (repeats lower it) and ``ceiling_Y`` =
-    H(Y) of the labels of this very set, both in bits, with ``n`` and ``distinct``.
+    ``ceiling_X`` = H(X), log2 n unless inputs repeat, and ``ceiling_Y`` = H(Y) of the labels of
+    this very set, both in bits, with ``n`` and the number of ``distinct`` inputs.
     """
-    distinct = count_distinct(inputs)
     return {
         "n": len(inputs),
-        "distinct": distinct,
-        "ceiling_X": float(np.log2(distinct)),
+        "distinct": count_distinct(inputs),
+        "ceiling_X": binned_entropy(inputs),
         "ceiling_Y": discrete_entropy(labels),
     }
 

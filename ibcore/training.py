@@ -26,6 +26,13 @@ from tqdm import tqdm
 from ibcore.seeds import derived_seed
 
 
+def _leave_a_gpu_idle(models: Sequence[nn.Module]) -> bool:
+    """Whether networks are so small that a GPU had better train them in one computation."""
+    weights = sum(parameter.numel() for parameter in models[0].parameters())
+    alike = len({str(model) for model in models}) == 1
+    return alike and weights < 1_000_000 and not list(models[0].buffers())
+
+
 class Replicas:
     """Networks of one architecture, trained together.
 
@@ -39,7 +46,7 @@ class Replicas:
     stacked : bool, optional
         Stack the weights along a new first dimension, or keep the networks as they are. By default
         networks whose class says ``stackable = True`` are stacked, and on a GPU, which they leave
-        idle, all without buffers and with fewer than a million weights.
+        idle, all of one architecture without buffers and with fewer than a million weights.
 
     Attributes
     ----------
@@ -67,9 +74,7 @@ class Replicas:
         self.around: Callable[[int], AbstractContextManager] = lambda index: nullcontext()
         self._batched = all(getattr(model, "stackable", False) for model in models)
         if stacked is None:
-            weights = sum(parameter.numel() for parameter in models[0].parameters())
-            small = weights < 1_000_000 and not list(models[0].buffers())
-            stacked = self._batched or (self.device.type == "cuda" and small)
+            stacked = self._batched or (self.device.type == "cuda" and _leave_a_gpu_idle(models))
         self.stacked = stacked
         self._models = [model.to(self.device) for model in models]
         if self.stacked:
@@ -338,6 +343,7 @@ def fit(
     description: str = "training",
     device="cpu",
     precision: str = "float32",
+    stacked: bool | None = None,
 ) -> Replicas:
     """Train several networks of one architecture with cross-entropy.
 
@@ -379,6 +385,8 @@ def fit(
         "bfloat16", on a CUDA device only, computes products and convolutions with 8 significant
         bits (``torch.autocast``). Weights, gradients of weights, losses and the optimiser's steps
         stay float32.
+    stacked : bool, optional
+        See ``Replicas``.
 
     Returns
     -------
@@ -397,7 +405,7 @@ def fit(
     _check(inputs, labels, rows, seeds, models, epochs, batch_size)
     if annealing not in ("none", "cosine"):
         raise ValueError(f"unknown annealing {annealing!r}; known: none, cosine")
-    replicas = Replicas(models, device, precision=precision)
+    replicas = Replicas(models, device, precision=precision, stacked=stacked)
     inputs, labels = inputs.to(device), labels.to(device)
     factors = _penalties(l2, len(models)).to(device)
     steps = make_optimiser(

@@ -12,6 +12,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ibcore import estimators, models
+from ibcore.experiments import layer_freezing
 from ibcore.gradcam import degenerate, grad_cam, quantise
 from ibcore.training import fit
 
@@ -227,3 +228,27 @@ def test_bfloat16_training_is_training(whole_digits, memory_format):
     assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
     assert not torch.equal(found, expected)
     torch.testing.assert_close(found, expected, atol=1e-2, rtol=0)
+
+
+@gpu
+@cuda
+def test_narrow_networks_freeze_layers_on_the_device():
+    """Networks this small would be stacked by default, and freeze nothing then."""
+    config = layer_freezing.Config(
+        dataset="cifar10",
+        allow_standin="only",
+        n_train=40,
+        n_test=20,
+        model="vgg11",
+        model_options={"width": 1 / 32},
+        epochs=3,
+        batch_size=10,
+        learning_rate=0.01,
+        rules={
+            "normal": {"choose": "never", "images": 10},
+            "random": {"choose": "random", "images": 10},
+        },
+        checks=(2, 3),
+        device="cuda",
+    )
+    assert set(layer_freezing.run(config, 0)["history"]["method"]) == {"normal", "random"}

@@ -100,6 +100,20 @@ def test_the_same_numbers_again_and_after_an_interruption(tables, tmp_path, monk
 Eager = layer_freezing.Checkpoint
 
 
+def test_networks_are_not_stacked_on_any_device(monkeypatch):
+    """Each network freezes layers of its own, so that their weights cannot be one tensor."""
+    given = {}
+
+    def fit(*_, **options):
+        given.update(options)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(layer_freezing, "fit", fit)
+    with pytest.raises(KeyboardInterrupt):
+        run(CONFIG, 4)
+    assert given["stacked"] is False
+
+
 def test_nothing_frozen_is_an_empty_table_with_columns():
     rules = {"normal": {"choose": "never", "images": 5}}
     found = run(dataclasses.replace(CONFIG, rules=rules, epochs=0, checks=(), replicas=1), 0)

@@ -360,12 +360,13 @@ def test_nearest_neighbour_is_an_entropy_and_its_fall_within_classes():
     assert measure(repeated, Y, noisy) == measure(repeated, Y, noisy)
 
 
-def test_bounds_count_distinct_inputs_and_labels():
+def test_bounds_are_the_entropies_of_inputs_and_labels():
+    """Two equal inputs of five: 2/5 log2(5/2) + 3/5 log2 5, less than log2 4."""
     x = torch.tensor([[0.0, 1.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0], [2.0, 1.0]])
     found = bounds(x, torch.tensor([0, 0, 1, 1, 1]))
     assert found["n"] == 5
     assert found["distinct"] == 4
-    assert found["ceiling_X"] == 2.0
+    assert found["ceiling_X"] == pytest.approx(math.log2(5) - 0.4)
     expected = -(0.4 * math.log2(0.4) + 0.6 * math.log2(0.6))
     assert found["ceiling_Y"] == pytest.approx(expected)
 

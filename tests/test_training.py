@@ -781,6 +781,26 @@ def test_loss_falls_and_labels_are_learnt():
         assert (replicas.network(i)(inputs).argmax(1) == labels).float().mean() > 0.95
 
 
+def narrow(name, seed=0, width=1 / 32):
+    return models.build(name, num_classes=4, seed=seed, width=width)
+
+
+@pytest.mark.parametrize(
+    ("networks", "stacked"),
+    [
+        (lambda: [narrow("vgg11", 0), narrow("vgg11", 1)], True),
+        (lambda: [narrow("vgg11"), narrow("vgg16")], False),
+        (lambda: [narrow("vgg11_bn"), narrow("vgg11_bn")], False),
+        (lambda: [narrow("vgg16", width=1 / 2)] * 2, False),
+    ],
+    ids=["alike", "different", "with buffers", "large"],
+)
+def test_a_gpu_stacks_what_is_alike_and_small(networks, stacked, monkeypatch):
+    monkeypatch.setattr(nn.Module, "to", lambda self, device: self)
+    assert Replicas(networks(), "cuda").stacked == stacked
+    assert not Replicas(networks(), "cuda", stacked=False).stacked
+
+
 def test_convolutions_stacked_are_convolutions_one_by_one():
     """What a GPU does by default, here on the processor."""
     generator = torch.Generator().manual_seed(0)

@@ -2,7 +2,7 @@
 
 import torch
 
-_LARGEST_ROUNDING = 1e-9
+LARGEST_ROUNDING = 1e-9
 _FEATURES_PER_BLOCK = 8192
 EXACT_DIFFERENCES = "donot_use_mm_for_euclid_dist"
 
@@ -21,7 +21,7 @@ def squared_distances(rows, unit=None):
         inner += centred @ centred.T
     norms = inner.diagonal().clone()
     rounding = torch.finfo(torch.float64).eps * norms.max().item()
-    if unit is not None and not rounding <= _LARGEST_ROUNDING * unit * unit:
+    if unit is not None and not rounding <= LARGEST_ROUNDING * unit * unit:
         double = rows.double()
         return torch.cdist(double, double, compute_mode=EXACT_DIFFERENCES).square_()
     squared = norms[:, None] + norms - (inner + inner.T)

@@ -27,7 +27,9 @@ def to_tensor(values, name):
     if array.dtype.kind == "f" and array.dtype.itemsize > 8:
         array = array.astype(np.float64)
     if array.dtype.kind == "u" and array.dtype.itemsize > 1:
-        array = array.astype(np.int64 if array.dtype.itemsize < 8 else np.float64)
+        if array.size and array.max() > EXACT_INTEGERS:
+            raise ValueError(f"{name} holds the integer {array.max()}, beyond 2**53")
+        array = array.astype(np.int64)
     array = array.astype(array.dtype.newbyteorder("="), copy=False)
     if not array.flags.writeable or any(stride < 0 for stride in array.strides):
         array = array.copy()
@@ -55,13 +57,13 @@ def as_rows(T, name="T"):
         raise ValueError(f"{name} is an empty set: shape {tuple(tensor.shape)}")
     if tensor.numel() == 0:
         raise ValueError(f"{name} has no features: shape {tuple(tensor.shape)}")
-    if tensor.dtype in (torch.float16, torch.bfloat16):
-        tensor = tensor.float()
-    elif not tensor.is_floating_point():
+    if not tensor.is_floating_point():
         tensor = tensor.double()
         if largest(tensor) > EXACT_INTEGERS:
             raise ValueError(f"{name} holds the integer {int(largest(tensor))}, beyond 2**53")
-    elif not np.isfinite(largest(tensor)):
+    if tensor.dtype in (torch.float16, torch.bfloat16):
+        tensor = tensor.float()
+    if not np.isfinite(largest(tensor)):
         bad = torch.nonzero(~torch.isfinite(tensor))
         first = tuple(bad[0].tolist())
         raise ValueError(

@@ -121,8 +121,8 @@ def binned_information_per_filter(T, Y, *, bin_width):
     return [Information(*pair) for pair in zip(entropy.tolist(), about_label.tolist(), strict=True)]
 
 
-def binned_entropy(T, *, bin_width):
-    r"""Entropy of the binned activations, in bits.
+def binned_entropy(T, *, bin_width=None):
+    r"""Entropy of the binned activations, in bits, or of samples that are compared exactly.
 
     .. math:: H(\hat T) = -\sum_i p_i \log_2 p_i, \qquad \hat T = \lfloor T / w \rfloor
 
@@ -130,8 +130,9 @@ def binned_entropy(T, *, bin_width):
     ----------
     T : array or tensor, shape (n_samples, ...)
         Activations, flattened per sample.
-    bin_width : float
-        Width of a bin, in the unit of `T`; bins are anchored at 0.
+    bin_width : float, optional
+        Width of a bin, in the unit of `T`; bins are anchored at 0. By default samples are compared
+        exactly: of inputs this is the ceiling of I(X;T), below log2 n_samples where some repeat.
 
     Returns
     -------
@@ -152,15 +153,16 @@ def binned_entropy(T, *, bin_width):
     >>> binned_entropy([0.1, 0.2, 0.7, 0.8], bin_width=0.5)
     1.0
     """
-    _, counts = _partition(*_check(T, bin_width))
+    rows, bin_width = _check(T, bin_width) if bin_width is not None else (as_rows(T), None)
+    _, counts = _partition(rows, bin_width)
     return _entropy(counts)
 
 
 def count_distinct(T, *, bin_width=None):
     """Count the distinct samples, exactly or after binning.
 
-    The ceiling of I(X;T) is the entropy of the inputs; it is log2 of this count when no input
-    repeats.
+    The ceiling of I(X;T) is the entropy of the inputs (`binned_entropy` without a bin width); it is
+    log2 of this count when no input repeats.
 
     Parameters
     ----------

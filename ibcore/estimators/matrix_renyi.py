@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 import torch
 
-from ._pairwise import squared_distances
+from ._pairwise import EXACT_DIFFERENCES, LARGEST_ROUNDING, squared_distances
 from ._validation import (
     LARGEST_FOR_SQUARES,
     as_classes,
@@ -413,10 +413,17 @@ def _gram(rows, width):
 
 
 def _gram_per_filter(maps, width):
-    """Gram matrices (m, n, n) of maps (n, m, d), from the inner products of centred rows."""
+    """Gram matrices (m, n, n) of maps (n, m, d), from the inner products of centred rows.
+
+    Where the rounding of these could reach 1e-9 kernel widths squared, as in `squared_distances`,
+    from differences.
+    """
     rows = maps.transpose(0, 1).double()
     rows = rows.sub_(rows.mean(1, keepdim=True)).div_(math.sqrt(2) * width)
     norms = rows.square().sum(2)
+    if not 2 * torch.finfo(torch.float64).eps * norms.max().item() <= LARGEST_ROUNDING:
+        exponents = torch.cdist(rows, rows, compute_mode=EXACT_DIFFERENCES).square_().neg_()
+        return exponents.clamp_(min=_SMALLEST_EXPONENT).exp_()
     exponents = torch.baddbmm(norms[:, :, None] + norms[:, None], rows, rows.mT, beta=-1, alpha=2)
     exponents.diagonal(dim1=1, dim2=2).zero_()
     return exponents.clamp_(_SMALLEST_EXPONENT, 0.0).exp_()

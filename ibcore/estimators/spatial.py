@@ -68,6 +68,7 @@ def aura_matrix_entropy(maps, *, levels=256):
     >>> aura_matrix_entropy(np.full((1, 5, 5), 7, dtype=np.uint8)).tolist()
     [0.0]
     """
+    levels = _check_levels(levels)
     return _relative(_entropies(_check(maps, levels), levels, _NEIGHBOURS))
 
 
@@ -116,6 +117,7 @@ def spatial_disorder_entropy(maps, *, radius, levels=256):
     array([ True])
     """
     radius = positive(radius, "radius")
+    levels = _check_levels(levels)
     maps = _check(maps, levels)
     if not 1 <= radius < min(maps.shape[1:]):
         raise ValueError(
@@ -175,6 +177,7 @@ def joint_aura_matrix_entropy(maps_a, maps_b, *, levels=256):
     >>> joint_aura_matrix_entropy(a, np.zeros_like(a)).tolist()
     [-0.5]
     """
+    levels = _check_levels(levels)
     together = _together(_check(maps_a, levels, "maps_a"), _check(maps_b, levels, "maps_b"), levels)
     return _relative(_entropies(together, levels**2, _NEIGHBOURS))
 
@@ -225,6 +228,7 @@ def spatial_information(maps_a, maps_b, *, levels=256, reading="raw"):
     ([1.0], [0.0])
     """
     _check_reading(reading)
+    levels = _check_levels(levels)
     a, b = _check(maps_a, levels, "maps_a"), _check(maps_b, levels, "maps_b")
     together = _entropies(_together(a, b, levels), levels**2, _NEIGHBOURS)
     a, b = _entropies(a, levels, _NEIGHBOURS), _entropies(b, levels, _NEIGHBOURS)
@@ -255,7 +259,7 @@ def spatial_information_per_filter(maps, Y, *, levels=256, reading="raw"):
         Number of grey levels, 2 to 65,536.
     reading : {"raw", "literal"}
         "raw" is the plug-in information of the pixel pairs about the label in bits; "literal" puts
-        relative entropies into it, as the document does.
+        relative entropies into it.
 
     Returns
     -------
@@ -270,6 +274,11 @@ def spatial_information_per_filter(maps, Y, *, levels=256, reading="raw"):
 
     Notes
     -----
+    The document takes equation 1.6 (here `aura_matrix_entropy`) for H(A) and equation 1.5
+    (`spatial_disorder_entropy`, over all offsets) for the joint entropy, of which it prints no
+    joint form. The sum over offsets grows with the map, so the difference of the two would depend
+    on the size of the map more than on the label: both are taken from neighbours here.
+
     The document does not say what a label map is. Within one image it is constant, and either
     reading would be 0 for every filter: pairs have to be counted over images.
 
@@ -284,7 +293,8 @@ def spatial_information_per_filter(maps, Y, *, levels=256, reading="raw"):
 
     References
     ----------
-    Muşat, PhD thesis, equation 3.2 with 1.6; Muşat & Andonie (2022), equations 8 to 10.
+    Muşat, PhD thesis, equation 3.2, with 1.6 for both terms; Muşat & Andonie (2022), equations 8
+    to 10.
 
     Examples
     --------
@@ -300,6 +310,7 @@ def spatial_information_per_filter(maps, Y, *, levels=256, reading="raw"):
         raise ValueError(
             f"maps must have shape (n_samples, n_filters, h, w), got {tuple(np.shape(maps))}"
         )
+    levels = _check_levels(levels)
     n, filters, h, w = maps.shape
     _check(maps.reshape(n * filters, h, w), levels)
     tensor = isinstance(maps, torch.Tensor)
@@ -391,12 +402,17 @@ def _check_reading(reading):
         raise ValueError(f"reading must be 'raw' or 'literal', got {reading!r}")
 
 
-def _check(maps, levels, name="maps"):
-    """Return the maps as they are (an array if they are no tensor), after all checks."""
+def _check_levels(levels):
+    """Return the number of levels as an int: squares of small NumPy integers would overflow."""
     if isinstance(levels, bool) or not isinstance(levels, int | np.integer):
         raise ValueError(f"levels must be an integer, got {levels!r}")
     if not 2 <= levels <= LARGEST_LEVELS:
         raise ValueError(f"levels must lie between 2 and {LARGEST_LEVELS}, got {levels}")
+    return int(levels)
+
+
+def _check(maps, levels, name="maps"):
+    """Return the maps as they are (an array if they are no tensor), after all checks."""
     if isinstance(maps, torch.Tensor):
         maps = maps.detach()
         unsigned = maps.dtype in (torch.uint8, torch.uint16, torch.uint32, torch.uint64)
@@ -411,7 +427,10 @@ def _check(maps, levels, name="maps"):
             f"{tuple(maps.shape)}"
         )
     if isinstance(maps, torch.Tensor) and maps.dtype != torch.uint8:
-        maps = maps.to(torch.int64)
+        unsigned_64, maps = maps.dtype == torch.uint64, maps.to(torch.int64)
+        if unsigned_64 and maps.min() < 0:
+            largest = int(maps[maps < 0].max()) + 2**64
+            raise ValueError(f"{name} holds the value {largest}, not below levels = {levels}")
     largest = int(maps.max())
     if largest >= levels:
         raise ValueError(f"{name} holds the value {largest}, not below levels = {levels}")

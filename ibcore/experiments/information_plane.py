@@ -66,6 +66,8 @@ class Config:
     estimators : tuple of mappings
         See ``ibcore.recording.InformationRecorder``.
     measured_sets : tuple of {"all", "train", "test"}
+        "all" comes in an order drawn once for all runs, so that an estimator limited to the first
+        ``samples`` sees a random part of it.
     threads : int
         Processor threads; part of the configuration because sums depend on it in the last digit.
     device : {"cpu", "cuda", "auto"}
@@ -192,7 +194,8 @@ def run(
     seeds = list(range(seed, seed + config.replicas))
     inputs, labels = torch.from_numpy(dataset.X), _labels(config, dataset, seed)
     train_rows, test_rows = _split(config, len(inputs), seeds, dataset.n_train)
-    rows = {"all": torch.arange(len(inputs)), "train": train_rows, "test": test_rows}
+    order = np.random.default_rng(derived_seed(0, "measured")).permutation(len(inputs))
+    rows = {"all": torch.from_numpy(order), "train": train_rows, "test": test_rows}
     if config.standardise:
         copies = torch.arange(len(seeds))[:, None] * len(inputs)
         inputs, labels = _standardised(inputs, train_rows), labels.repeat(len(seeds))

@@ -148,6 +148,7 @@ def run(
         checkpoint=Checkpoint(checkpoint) if checkpoint else None,
         description=name,
         device=device,
+        stacked=False,
         precision=precision_of(config),
     )
     columns = ["seed", "method", "epoch", "layer", "layer_index"]

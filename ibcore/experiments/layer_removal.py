@@ -59,9 +59,9 @@ class Config(ImageConfig):
     smaller : str
         Model that is trained from the start for comparison.
     ways : tuple of str
-        How layers are chosen, of ``WAYS``: the layers that the thesis removed from VGG16; those
-        whose entropy does not fall, in the two orders of ``ibcore.pruning.layer_removal``; by lot;
-        or not at all (the full network goes on training as long as the others).
+        How layers are chosen, of ``WAYS``: ``DOCUMENT``, which leads to the thesis's networks;
+        those whose entropy does not fall, in the two orders of ``ibcore.pruning.layer_removal``; by
+        lot; or not at all (the full network goes on training as long as the others).
     epochs : int
         Of the first training, which the ways share.
     retrain : int
@@ -146,8 +146,8 @@ def seconds_per_image(model: nn.Module, images: torch.Tensor, *, repeats: int = 
 def document_networks() -> pd.DataFrame:
     """The thesis's networks at full width: network, configuration, parameters, multiplications.
 
-    VGG16, VGG11 and VGG16 after each of the thesis's removals; the multiplications are for one
-    image of 32x32 pixels.
+    VGG16, VGG11 and VGG16 after each removal of ``DOCUMENT`` (the thesis prints the fourth and the
+    eighth, the others are inferred); the multiplications are for one image of 32x32 pixels.
     """
     network = models.build("vgg16")
     networks = {"VGG16": network, "VGG11": models.build("vgg11")}

@@ -130,6 +130,13 @@ def test_zero_and_minus_zero_are_one_sample():
     assert count_distinct([-0.0, 0.0], bin_width=1.0) == 1
 
 
+@pytest.mark.parametrize("bin_width", [0.0, -1.0, math.nan, math.inf, "wide"])
+def test_entropy_refuses_widths_that_are_none(bin_width):
+    words = f"bin_width must be a positive finite number, got {bin_width!r}"
+    with pytest.raises(ValueError, match=words):
+        binned_entropy([1.0, 2.0], bin_width=bin_width)
+
+
 def test_huge_values():
     assert count_distinct([1e30, -1e30, 1e30]) == 2
     assert count_distinct([1e30, -1e30, 1e30], bin_width=1e29) == 2
@@ -237,4 +244,6 @@ def test_wide_rows_that_differ_in_one_feature_only(column):
     T[:, column] = torch.arange(5.0)
     assert binned_entropy(T, bin_width=1.0) == pytest.approx(math.log2(5))
     assert binned_entropy(T, bin_width=2.0) == pytest.approx(slow_entropy([0, 0, 1, 1, 2]))
+    exact = [0.1, 0.1 + 1e-12, 0.1, 7.0, -0.0, 0.0]
+    assert binned_entropy(exact) == pytest.approx(slow_entropy([0, 1, 0, 2, 3, 3]))
     assert count_distinct(T) == 5

@@ -315,6 +315,16 @@ def test_every_filter_as_if_it_were_alone(alpha, kind):
         assert abs(found[2]) < 1e-12  # a constant filter tells nothing
 
 
+@pytest.mark.parametrize("distance", [1e3, 1e5, 1e7, 1e9])
+def test_filters_of_two_distant_clusters_keep_their_digits(distance):
+    """Inner products of rows this far from their mean round away what is within a cluster."""
+    rng = np.random.default_rng(2)
+    T = rng.standard_normal((40, 1, 3)) + distance * (np.arange(40) % 2)[:, None, None]
+    Y = rng.integers(0, 3, 40)
+    (found,) = renyi_information_per_filter(T, Y, kernel_width=1.0)
+    assert found == pytest.approx(renyi_information(T, Y, kernel_width=1.0), abs=1e-6)
+
+
 def test_filters_in_blocks_and_far_apart(monkeypatch):
     T, Y = maps()
     for scale in (1.0, 1e4):

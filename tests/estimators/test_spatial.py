@@ -328,6 +328,34 @@ def test_refused_maps(maps, message):
 
 
 @pytest.mark.parametrize(
+    "call",
+    [
+        lambda maps, levels: aura_matrix_entropy(maps, levels=levels),
+        lambda maps, levels: spatial_disorder_entropy(maps, radius=2, levels=levels),
+        lambda maps, levels: joint_aura_matrix_entropy(maps, maps[::-1], levels=levels),
+        lambda maps, levels: spatial_information(maps, maps[::-1], levels=levels),
+        lambda maps, levels: spatial_information_per_filter(
+            maps.reshape(4, 2, 6, 6), [0, 1, 1, 0], levels=levels
+        ),
+    ],
+    ids=["aura", "disorder", "joint", "information", "per filter"],
+)
+@pytest.mark.parametrize("levels", [17, 100, 255])
+def test_levels_of_any_integer_type_count_the_same(call, levels):
+    """The square of 100 is 16 in eight bits."""
+    maps = noise(8, 6, 6, levels=levels)
+    expected = call(maps, levels)
+    for kind in (np.uint8, np.int16, np.uint32):
+        np.testing.assert_array_equal(call(maps, kind(levels)), expected)
+
+
+def test_values_beyond_signed_integers_are_refused():
+    maps = torch.tensor([[[2**63 + 5, 0], [1, 2]]], dtype=torch.uint64)
+    with pytest.raises(ValueError, match="holds the value 9223372036854775813, not below levels"):
+        aura_matrix_entropy(maps, levels=4)
+
+
+@pytest.mark.parametrize(
     ("levels", "message"),
     [
         (1, "levels must lie between 2 and 65536, got 1"),
