@@ -8,6 +8,7 @@ every figure, table and verdict.
 import dataclasses
 import gc
 import io
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 
@@ -19,6 +20,27 @@ from matplotlib.figure import Figure
 
 from ibcore import claims, plotting, profiles, results
 from ibcore.sweep import Sweep
+
+_SMALLEST_SHOWN = 1e-7
+
+
+def _rounded(column: pd.Series) -> pd.Series:
+    """A column as text: whole numbers as such, others with three decimals.
+
+    Numbers that three decimals would hide have three significant digits, down to
+    ``_SMALLEST_SHOWN``.
+    """
+    known = [float(value) for value in column if pd.api.types.is_float(value)]
+    whole = all(math.isnan(value) or value.is_integer() for value in known)
+
+    def text(value):
+        if not pd.api.types.is_float(value) or math.isnan(value):
+            return str(value)
+        if whole:
+            return f"{value:.0f}"
+        return f"{value:.3g}" if _SMALLEST_SHOWN <= abs(value) < 1e-3 else f"{value:.3f}"
+
+    return column.map(text)
 
 
 class Chapter:
@@ -84,7 +106,11 @@ class Chapter:
     def table(self, name: str, table: pd.DataFrame, caption: str) -> pd.DataFrame:
         """Save a table as CSV (full precision) and Markdown (rounded); returns it."""
         results.write_atomically(self.folder / f"{name}.csv", results.table_to_csv(table))
-        text = table.to_markdown(index=False, floatfmt=".3f")
+        sides = [
+            "right" if pd.api.types.is_numeric_dtype(table[column]) else "left" for column in table
+        ]
+        rounded = pd.DataFrame({column: _rounded(table[column]) for column in table})
+        text = rounded.to_markdown(index=False, disable_numparse=True, colalign=sides)
         caption = self._caption(caption)
         results.write_atomically(self.folder / f"{name}.md", f"{caption}\n\n{text}\n")
         self._note("table", name, caption)

@@ -183,6 +183,35 @@ def test_tables_are_exact_in_csv_and_rounded_in_markdown():
     assert lines[3].split() == ["|", "output", "|", "0.333", "|"]
 
 
+def test_rounding_hides_no_number():
+    made = chapter()
+    table = pd.DataFrame(
+        {
+            "table": ["3.1", "3.2", "1e3"],
+            "epsilon": [5e-6, 5e-5, 0.05],
+            "n": [100.0, 15_245_130.0, float("nan")],
+            "seed": [0, 1, 2],
+            "frozen": [True, False, True],
+            "left": pd.Series([1.5, None, 1e-12], dtype=object),
+        }
+    )
+    made.table("mixed", table, "Mixed")
+    lines = (made.folder / "mixed.md").read_text().splitlines()[4:]
+    assert [[cell.strip() for cell in line.strip("|").split("|")] for line in lines] == [
+        ["3.1", "5e-06", "100", "0", "True", "1.500"],
+        ["3.2", "5e-05", "15245130", "1", "False", "None"],
+        ["1e3", "0.050", "nan", "2", "True", "0.000"],
+    ]
+
+
+def test_a_table_without_rows_keeps_its_columns():
+    made = chapter()
+    made.table("empty", TABLE.iloc[:0], "Empty")
+    assert (made.folder / "empty.md").read_text().splitlines()[2].split() == [
+        *("|", "layer", "|", "drop", "|"),
+    ]
+
+
 @pytest.mark.parametrize("caption", ["Planes", "Planes.", "Planes.."])
 def test_captions_end_name_the_data_and_the_profile(caption):
     made = chapter(sweep(STANDIN, "stand-in"))
