@@ -158,8 +158,9 @@ table[["claim", "verdict", "statistic", "data"]]
 #   (epoch 0). The exceptions are the last layers of the narrowest network, which may start lower.
 # - So the document's "no compression" cannot be had from these layers. LL-6 leaves out every layer
 #   that ends within 0.05 bit of its ceiling in all seeds and asks the others: one that falls
-#   contradicts the claim, and where all are shown not to fall they support it. If no hidden layer
-#   is left to be asked and the output layer does not fall, the verdict is *uninformative*.
+#   contradicts the claim, and where all are shown not to fall they support it. A layer that ends at
+#   the ceiling in some seeds may contradict, but not support. If no hidden layer is left to be
+#   asked and the output layer does not fall, the verdict is *uninformative*.
 # - $H(Y)$ is the entropy of the labels of the evaluated images. Where images repeat, the ceiling of
 #   $I(X;T)$ is the entropy of the repeated images: below $\log_2 n$, and at most the logarithm of
 #   the number of distinct ones.

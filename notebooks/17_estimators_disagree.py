@@ -131,7 +131,7 @@ curves("Fashion-MNIST, CNN", "curves_cnn")
 # The drop (peak of the running median minus its end, in bits) against the noise band of the curve,
 # with a 95% interval over seeds. *Open*: the interval does not decide. *At ceiling* (in the table
 # *cannot tell*): in every seed the curve ends within 0.05 bit of $\log_2 n$, where a fall would be
-# hidden. The nearest neighbours have no such limit.
+# hidden; or in some seeds, and the others show none. The nearest neighbours have no such limit.
 
 # %%
 chapter.data_from(runs)

@@ -258,6 +258,7 @@ def test_saturated_means_never_below_the_last_twentieth_of_a_bit(level, saturate
     assert not claims.phases(once, ceilings(12.0))["saturated"].any()
 
 
+MIXED = np.stack([RISE_AND_FALL, RISE, RISE_AND_FALL, RISE, RISE])
 RISE_TO_CEILING = np.interp(EPOCHS, [0, 30, 40], [2.0, 11.99, 11.99])
 FALL_FROM_CEILING = np.interp(EPOCHS, [0, 10, 40], [12.0, 12.0, 8.0])
 
@@ -284,6 +285,29 @@ def test_the_entropy_of_a_density_has_no_ceiling():
     found = claims.phases(table, ceilings(4.0))
     assert not found[["saturated", "capped"]].any(axis=None)
     assert len(claims.able_to_fall(found)) == len(found)
+
+
+CAPPED_BUT_ONE = np.stack([RISE_TO_CEILING] * 4 + [RISE])
+MOSTLY_FALLING = np.stack([FALL_FROM_CEILING] * 4 + [RISE_TO_CEILING])
+
+
+@pytest.mark.parametrize(
+    ("upper", "other", "verdict"),
+    [
+        (CAPPED_BUT_ONE, None, UNINFORMATIVE),
+        (CAPPED_BUT_ONE, RISE_TO_CEILING, UNINFORMATIVE),
+        (CAPPED_BUT_ONE, RISE, CONTRADICTED),
+        (CAPPED_BUT_ONE, MIXED, INCONCLUSIVE),
+        (MOSTLY_FALLING, None, SUPPORTED),
+    ],
+)
+def test_a_layer_capped_in_some_seeds_shows_a_fall_but_not_its_absence(upper, other, verdict):
+    found = claims.phases(curves(upper, noise=0), ceilings(12.0))
+    found = found[found["layer"] == "hidden2"]
+    if other is not None:
+        more = claims.phases(curves(other, noise=0), ceilings(12.0))
+        found = pd.concat([found, more[more["layer"] == "hidden3"]])
+    assert claims.compression(found)[0] == verdict
 
 
 def test_only_bounds_tell_which_layers_are_able_to_fall():
@@ -315,8 +339,6 @@ def test_per_seed_averages_layers_and_keeps_the_order_of_seeds():
 
 
 # ---------------------------------------------------------------- SZT
-
-MIXED = np.stack([RISE_AND_FALL, RISE, RISE_AND_FALL, RISE, RISE])
 
 
 def phases(x, y=LEARNT, **options):
@@ -667,12 +689,15 @@ def test_the_statistic_of_ll_6_names_what_falls():
     assert ll_6(cnn()).statistic.endswith("falling: none")
 
 
-def test_ll_6_keeps_a_layer_that_one_seed_leaves_below_the_ceiling():
+def test_a_layer_that_one_seed_leaves_below_the_ceiling_can_tell_ll_6_of_a_fall_only():
     table = cnn()
-    once = (table["layer"] == "conv1") & (table["seed"] == 3)
-    found = ll_6(table.assign(I_XT=table["I_XT"] - 0.5 * once))
+    conv1, late = table["layer"] == "conv1", table["epoch"] > 20
+    found = ll_6(table.assign(I_XT=table["I_XT"] - 0.5 * (conv1 & (table["seed"] == 3))))
+    assert found.statistic.startswith("2 of 3 curves end at the ceiling")
+    assert found.verdict == UNINFORMATIVE
+    found = ll_6(table.assign(I_XT=table["I_XT"] - 2.0 * (conv1 & late & (table["seed"] < 4))))
     assert found.statistic.startswith("1 of 3 curves end at the ceiling")
-    assert found.verdict == SUPPORTED
+    assert found.verdict == CONTRADICTED
 
 
 def test_ll_6_hears_nothing_of_a_layer_that_climbs_to_the_ceiling():

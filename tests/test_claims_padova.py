@@ -54,6 +54,11 @@ def some(seed, _):
     return (6.0, 2.0 * (seed < 2))
 
 
+def mostly_mute(seed, _):
+    """At the ceiling in three of four seeds, below it and flat in the other."""
+    return MUTE if seed else FLAT
+
+
 # ---------------------------------------------------------------- which layers count
 
 
@@ -92,6 +97,9 @@ def test_views_are_judged_apart():
         ({"conv1": FALLING}, {"conv1": SILENT}, UNINFORMATIVE),
         ({"conv1": some}, {"conv1": FLAT}, INCONCLUSIVE),
         ({"conv1": FALLING}, {"conv1": some}, INCONCLUSIVE),
+        ({"conv1": FALLING}, {"conv1": mostly_mute}, UNINFORMATIVE),
+        ({"conv1": mostly_mute}, {"conv1": FLAT}, UNINFORMATIVE),
+        ({"conv1": mostly_mute, "conv2": FLAT}, {"conv1": FLAT}, CONTRADICTED),
         ({"conv1": FALLING, "pool": FLAT}, {"conv1": FLAT, "pool": FALLING}, SUPPORTED),
     ],
 )
@@ -103,8 +111,8 @@ def test_pd_1(tanh, relu, verdict):
 def test_the_statistic_of_pd_1():
     found = claims.pd_1(table({"conv1": FALLING, "conv2": MUTE}), table({"conv1": MUTE}))
     assert found.statistic == (
-        "tanh: drop 1.00 [1.00, 1.00] bit, noise band 0.05 bit (supported; 1 of 2 layers can be "
-        "judged); ReLU: 0 of 1 layers can be judged"
+        "tanh: drop 1.00 [1.00, 1.00] bit, noise band 0.05 bit (falls: supported; 1 of 2 layers "
+        "can be judged); ReLU: 0 of 1 layers can be judged"
     )
 
 

@@ -174,8 +174,17 @@ def able_to_fall(table: pd.DataFrame) -> pd.DataFrame:
     """
     if "capped" not in table:
         raise ValueError("phases with bounds are needed to tell which curves can fall")
+    return table[~_of_layers(table, "all")]
+
+
+def _of_layers(table: pd.DataFrame, how: str) -> pd.Series:
+    """Whether any or all curves of a row's run, set, view and layer are capped."""
     keys = [key for key in ("run", "set", "view", "layer") if key in table]
-    return table[~table.groupby(keys)["capped"].transform("all").astype(bool)]
+    return table.groupby(keys)["capped"].transform(how).astype(bool)
+
+
+def _excess(table: pd.DataFrame) -> pd.Series:
+    return per_seed(table, "drop") - per_seed(table, "band")
 
 
 def compression(table: pd.DataFrame) -> tuple[str, Interval, float]:
@@ -183,14 +192,21 @@ def compression(table: pd.DataFrame) -> tuple[str, Interval, float]:
 
     ``table`` is a selection of ``phases`` with bounds. Those of its layers that are able to fall
     are averaged within each seed; if there is none, the verdict is uninformative, and the numbers
-    are those of all.
+    are those of all. The drop of a capped curve is the least that it can have been: a layer that
+    is capped in some seeds may show a fall, but that nothing falls is left to the layers that are
+    capped in none, and uninformative without them.
     """
     seen = able_to_fall(table)
-    verdict = (
-        UNINFORMATIVE if seen.empty else above(per_seed(seen, "drop") - per_seed(seen, "band"))
-    )
-    shown = table if seen.empty else seen
-    return verdict, interval(per_seed(shown, "drop")), float(shown["band"].mean())
+    if seen.empty:
+        verdict, seen = UNINFORMATIVE, table
+    else:
+        verdict = above(_excess(seen))
+        free = seen[~_of_layers(seen, "any")]
+        if verdict == CONTRADICTED and free.empty:
+            verdict = UNINFORMATIVE
+        elif verdict == CONTRADICTED and above(_excess(free)) != CONTRADICTED:
+            verdict = INCONCLUSIVE
+    return verdict, interval(per_seed(seen, "drop")), float(seen["band"].mean())
 
 
 def falls(table: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:

@@ -14,6 +14,7 @@ from ibcore.claims.intervals import (
     all_of,
     below,
     interval,
+    opposite,
 )
 from ibcore.claims.verdict import Verdict
 
@@ -62,15 +63,22 @@ def trends(measurements: pd.DataFrame) -> pd.DataFrame:
     return groups[["epoch", "I"]].apply(_slope).rename("slope").reset_index()
 
 
-def _by_curve(table: pd.DataFrame, mute: str, decide) -> tuple[dict, int]:
-    """Verdict of every curve that is not ``mute`` (a column) in all seeds, and how many are."""
-    parts, silent = {}, 0
-    for key, group in table.groupby(["run", "layer", "coordinate"], sort=False):
-        if group[mute].all():
-            silent += 1
-        else:
-            parts[" ".join(key)] = decide(group)
-    return parts, silent
+def _by_curve(table: pd.DataFrame, decide) -> tuple[dict, int]:
+    """Verdict of every curve that is informative, and how many others there are."""
+    found = {
+        " ".join(key): decide(group)
+        for key, group in table.groupby(["run", "layer", "coordinate"], sort=False)
+    }
+    parts = {name: verdict for name, verdict in found.items() if verdict != UNINFORMATIVE}
+    return parts, len(found) - len(parts)
+
+
+def _rises(group: pd.DataFrame) -> str:
+    return UNINFORMATIVE if group["saturated"].all() else above(per_seed(group, "slope"))
+
+
+def _falls(group: pd.DataFrame) -> str:
+    return compression(group)[0]
 
 
 def _named(parts: Mapping[str, str], verdict: str) -> str:
@@ -90,7 +98,7 @@ def dh_1(measurements: pd.DataFrame, bounds: pd.DataFrame) -> Verdict:
     keys = ["run", "layer", "coordinate", "seed"]
     state = both_coordinates(measurements, bounds)[[*keys, "saturated"]]
     table = trends(measurements).merge(state, on=keys)
-    parts, saturated = _by_curve(table, "saturated", lambda group: above(per_seed(group, "slope")))
+    parts, saturated = _by_curve(table, _rises)
     means = ", ".join(
         f"{run} {coordinate} {interval(per_seed(group, 'slope'))}"
         for (run, coordinate), group in table.groupby(["run", "coordinate"], sort=False)
@@ -108,14 +116,14 @@ def dh_2(
     """Neither I(X;T) nor I(T;Y) of a hidden layer falls without a penalty.
 
     Runs named in ``except_late`` are judged by the first half of their epochs (``LATE``); what
-    they do later is told and does not decide. Curves that end at their ceiling in every seed are
-    left out.
+    they do later is told and does not decide. Curves that end at their ceiling are left out, see
+    ``compression``.
     """
     late = measurements["run"].isin(except_late)
     early = measurements["epoch"] <= LATE * measurements["epoch"].max()
     table = both_coordinates(measurements[~late | early], bounds)
     table["excess"] = table["drop"] - table["band"]
-    parts, capped = _by_curve(table, "capped", lambda group: below(per_seed(group, "excess")))
+    parts, capped = _by_curve(table, lambda group: opposite(_falls(group)))
     text = (
         f"largest mean drop beyond the noise band "
         f"{table.groupby(['run', 'layer', 'coordinate'])['excess'].mean().max():.2f} bit; "
@@ -124,8 +132,7 @@ def dh_2(
     )
     if late.any():
         whole = both_coordinates(measurements[late], bounds)
-        whole["excess"] = whole["drop"] - whole["band"]
-        fell, _ = _by_curve(whole, "capped", lambda group: above(per_seed(group, "excess")))
+        fell, _ = _by_curve(whole, _falls)
         text += f"; with the last half of the epochs also falling: {_named(fell, SUPPORTED)}"
     return Verdict("DH-2", _decided(parts), text, count_seeds(table))
 

@@ -159,17 +159,19 @@ def ll_6(table: pd.DataFrame, *, n_classes: int) -> Verdict:
     """No fall of I(X;T) in any layer in which one could be seen.
 
     ``table`` holds ``phases`` with bounds. Layers that end at the ceiling in every seed cannot
-    answer. If no hidden layer can, the claim about hidden layers is uninformative even when the
-    output layer shows no fall; a fall of any layer contradicts it.
+    answer, and those that do in some seeds cannot answer that they did not fall. If no hidden
+    layer can, the claim about hidden layers is uninformative even when the output layer shows no
+    fall; a fall of any layer contradicts it.
     """
     allowance = np.where(table["layer"] == "output", softmax_allowance(n_classes), 0.0)
     table = table.assign(excess=table["drop"] - table["band"] - allowance)
     parts, fallen, capped = {}, [], 0
     for (run, part, layer), group in table.groupby(["run", "set", "layer"], sort=False):
-        if group["capped"].all():
+        stays = below(per_seed(group, "excess"))
+        if group["capped"].all() or (stays == SUPPORTED and group["capped"].any()):
             capped += 1
             continue
-        parts[run, part, layer] = below(per_seed(group, "excess"))
+        parts[run, part, layer] = stays
         if parts[run, part, layer] == CONTRADICTED:
             fallen.append(f"{run} {layer} ({part})")
     hidden = [key for key in parts if key[2] != "output"]

@@ -10,19 +10,21 @@ from ibcore.claims.curves import (
     SATURATION,
     able_to_fall,
     chance_of_a_fall,
+    compression,
     count_seeds,
     per_seed,
     rank_correlation,
     with_bounds,
 )
 from ibcore.claims.intervals import (
+    CONTRADICTED,
     INCONCLUSIVE,
-    SUPPORTED,
     UNINFORMATIVE,
     above,
     all_of,
     below,
     interval,
+    opposite,
 )
 from ibcore.claims.verdict import Verdict
 
@@ -34,37 +36,37 @@ def judged_layers(table: pd.DataFrame) -> pd.DataFrame:
     with no information at any time.
     """
     table = table[table["layer"].str.startswith("conv")]
-    silent = table["peak"] == 0
-    return able_to_fall(table.assign(capped=table["capped"] | silent))
+    mute = table["capped"] | (table["peak"] == 0)
+    judged = able_to_fall(table.assign(capped=mute, ends_at_ceiling=table["capped"]))
+    return judged.assign(capped=judged["ends_at_ceiling"]).drop(columns="ends_at_ceiling")
 
 
 def _excess(table: pd.DataFrame) -> pd.Series:
     return per_seed(table, "drop") - per_seed(table, "band")
 
 
-def _fall(table: pd.DataFrame, decide) -> tuple[str, str]:
-    """What ``decide`` (above or below) says of the fall beyond the noise band, and in words."""
+def _fall(table: pd.DataFrame) -> tuple[str, str]:
+    """Whether the judged layers fall beyond the noise band (see ``compression``), and in words."""
     layers, judged = table[table["layer"].str.startswith("conv")], judged_layers(table)
     count = f"{judged['layer'].nunique()} of {layers['layer'].nunique()} layers can be judged"
     if judged.empty:
         return UNINFORMATIVE, count
-    verdict = decide(_excess(judged))
-    drop, band = interval(per_seed(judged, "drop")), judged["band"].mean()
-    return verdict, f"drop {drop} bit, noise band {band:.2f} bit ({verdict}; {count})"
+    verdict, drop, band = compression(judged)
+    return verdict, f"drop {drop} bit, noise band {band:.2f} bit (falls: {verdict}; {count})"
 
 
 def pd_1(tanh: pd.DataFrame, relu: pd.DataFrame) -> Verdict:
     """I(X;T) falls beyond the noise band with tanh and does not with ReLU."""
-    fell, of_tanh = _fall(tanh, above)
-    stayed, of_relu = _fall(relu, below)
+    fell, of_tanh = _fall(tanh)
+    also_fell, of_relu = _fall(relu)
     text = f"tanh: {of_tanh}; ReLU: {of_relu}"
-    return Verdict("PD-1", all_of([fell, stayed]), text, count_seeds(tanh))
+    return Verdict("PD-1", all_of([fell, opposite(also_fell)]), text, count_seeds(tanh))
 
 
 def pd_2(stochastic: pd.DataFrame, full_batch: pd.DataFrame) -> Verdict:
     """The fall of I(X;T) under full-batch training; the stochastic run for comparison."""
-    fell, of_full_batch = _fall(full_batch, above)
-    _, of_stochastic = _fall(stochastic, above)
+    fell, of_full_batch = _fall(full_batch)
+    _, of_stochastic = _fall(stochastic)
     text = f"full batch: {of_full_batch}; mini-batches: {of_stochastic}"
     return Verdict("PD-2", fell, text, count_seeds(full_batch))
 
@@ -106,7 +108,9 @@ def pd_4(whole: pd.DataFrame, filters: pd.DataFrame) -> Verdict:
         drop = interval(per_seed(whole[whole["layer"] == layer], "drop"))
         words.append(f"{layer} {interval(part['falls'])} (whole layer: drop {drop} bit)")
     judged = judged_layers(whole)
-    still = [layer for layer, part in judged.groupby("layer") if below(_excess(part)) == SUPPORTED]
+    still = [
+        layer for layer, part in judged.groupby("layer") if compression(part)[0] == CONTRADICTED
+    ]
     if judged.empty:
         verdict = UNINFORMATIVE
     elif not still:
