@@ -143,8 +143,8 @@ timeout --signal=INT 9m make reproduce PROFILE=paper ONLY=13
 
 The lines that it prints meanwhile say how many runs are finished and how far the present one is.
 The time of a notebook that has been run is at least what its records say: what an interrupted run
-took after its last checkpoint is in none of them, and records of 07 and 08 hold only the last of
-several slices; these notebooks took an hour each.
+took after its last checkpoint is in none of them, and records of 07 and 08 (of which two runs serve
+06 as well) hold only the last of several slices; these notebooks took an hour each.
 """
 
 
