@@ -213,8 +213,8 @@ def falls(table: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     """Whether I(X;T) falls, for every combination of the columns ``by``.
 
     ``table`` holds ``phases`` with bounds. ``falls`` is *yes* or *no* where the 95% interval of the
-    drop minus the noise band says so, *open* otherwise, and *cannot tell* where every curve ends
-    at its ceiling.
+    drop minus the noise band says so, *open* otherwise, and *cannot tell* where too many curves end
+    at their ceiling (see ``compression``).
     """
     words = {
         SUPPORTED: "yes",

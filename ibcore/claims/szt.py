@@ -1,7 +1,8 @@
 """Claims SZT-1 to SZT-4: Shwartz-Ziv & Tishby (2017) and Saxe et al. (2018).
 
-All tables are ``phases`` with bounds unless said otherwise. Layers that end at the ceiling in every
-seed are not asked for a fall; where no other is left the claim is uninformative.
+All tables are ``phases`` with bounds unless said otherwise. Layers that end at the ceiling are not
+asked for a fall (see ``ibcore.claims.compression``); where none can answer the claim is
+uninformative.
 """
 
 import pandas as pd
