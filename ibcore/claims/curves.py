@@ -183,7 +183,8 @@ def _of_layers(table: pd.DataFrame, how: str) -> pd.Series:
     return table.groupby(keys)["capped"].transform(how).astype(bool)
 
 
-def _excess(table: pd.DataFrame) -> pd.Series:
+def excess(table: pd.DataFrame) -> pd.Series:
+    """Drop minus noise band, mean over everything but the seed."""
     return per_seed(table, "drop") - per_seed(table, "band")
 
 
@@ -200,11 +201,11 @@ def compression(table: pd.DataFrame) -> tuple[str, Interval, float]:
     if seen.empty:
         verdict, seen = UNINFORMATIVE, table
     else:
-        verdict = above(_excess(seen))
+        verdict = above(excess(seen))
         free = seen[~_of_layers(seen, "any")]
         if verdict == CONTRADICTED and free.empty:
             verdict = UNINFORMATIVE
-        elif verdict == CONTRADICTED and above(_excess(free)) != CONTRADICTED:
+        elif verdict == CONTRADICTED and above(excess(free)) != CONTRADICTED:
             verdict = INCONCLUSIVE
     return verdict, interval(per_seed(seen, "drop")), float(seen["band"].mean())
 

@@ -3,7 +3,14 @@
 import numpy as np
 import pandas as pd
 
-from ibcore.claims.curves import count_seeds, long_enough, per_seed, phases, rank_correlation
+from ibcore.claims.curves import (
+    count_seeds,
+    excess,
+    long_enough,
+    per_seed,
+    phases,
+    rank_correlation,
+)
 from ibcore.claims.intervals import (
     CONTRADICTED,
     INCONCLUSIVE,
@@ -78,12 +85,12 @@ def ma_1(information: pd.DataFrame) -> Verdict:
         seen.append(above(beyond) == SUPPORTED)
         slopes = _early_slopes(early, column)
         curves = phases(known.assign(I_XT=known[column]))
-        excess = per_seed(curves, "drop") - per_seed(curves, "band")
-        rises, stays = above(slopes), below(excess)
+        past_band = excess(curves)
+        rises, stays = above(slopes), below(past_band)
         parts += [rises, stays]
         texts.append(
             f"{name}: slope over the first {FIRST_EPOCHS} epochs {interval(slopes):.3f} per epoch "
-            f"({rises}), then drop minus noise band {interval(excess):.3f} (no fall: {stays}), "
+            f"({rises}), then drop minus noise band {interval(past_band):.3f} (no fall: {stays}), "
             f"beyond shuffled maps {interval(beyond):.3f}"
         )
     verdict = all_of(parts)

@@ -12,6 +12,7 @@ from ibcore.claims.curves import (
     chance_of_a_fall,
     compression,
     count_seeds,
+    excess,
     per_seed,
     rank_correlation,
     with_bounds,
@@ -39,10 +40,6 @@ def judged_layers(table: pd.DataFrame) -> pd.DataFrame:
     mute = table["capped"] | (table["peak"] == 0)
     judged = able_to_fall(table.assign(capped=mute, ends_at_ceiling=table["capped"]))
     return judged.assign(capped=judged["ends_at_ceiling"]).drop(columns="ends_at_ceiling")
-
-
-def _excess(table: pd.DataFrame) -> pd.Series:
-    return per_seed(table, "drop") - per_seed(table, "band")
 
 
 def _fall(table: pd.DataFrame) -> tuple[str, str]:
@@ -151,13 +148,13 @@ def pd_6(entropies: pd.DataFrame, tanh: pd.DataFrame, relu: pd.DataFrame) -> Ver
         depth = rank_correlation(part, "I_XT", "layer_index")
         parts.append(above(order))
         words.append(f"{run}: {interval(order)} (with depth: {interval(depth)})")
-    excess = {"tanh": tanh, "ReLU": relu}
+    networks = {"tanh": tanh, "ReLU": relu}
     for name, decide in (("tanh", above), ("ReLU", below)):
         found = {
-            layer.split(".")[0]: interval(_excess(part))
-            for layer, part in excess[name].groupby("layer", sort=False)
+            layer.split(".")[0]: interval(excess(part))
+            for layer, part in networks[name].groupby("layer", sort=False)
         }
-        parts.append(decide(_excess(excess[name])))
+        parts.append(decide(excess(networks[name])))
         listed = ", ".join(f"{layer} {value}" for layer, value in found.items())
         words.append(f"{name}, drop minus noise band: {listed} bit ({parts[-1]})")
     text = f"rank correlation of H(T) with the dimension: {'; '.join(words)}"
