@@ -36,7 +36,7 @@
 # **You will learn** which answers depend on the estimator, and how to tell a finding about the
 # network from a finding about the instrument.
 #
-# Runtime on two cores: smoke 20 s, laptop 1 min, paper (10,000 epochs) half a day.
+# Runtime on two cores: smoke 20 s, laptop 1 min, paper (10,000 epochs) two hours.
 
 # %%
 import pandas as pd
