@@ -14,7 +14,8 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from ibcore import datasets, profiles, reproduce, results
+from ibcore import profiles, reproduce, results
+from ibcore.datasets import __main__ as fetching
 
 
 def _uses() -> dict[str, str]:
@@ -156,9 +157,7 @@ def verdicts(profile: str | None) -> str:
 
 
 def _data(given) -> int:
-    from ibcore.datasets.__main__ import main as fetch
-
-    return fetch(given.names + ["--standin"] * given.standin, prog="ibcore data")
+    return fetching.main(given.names + ["--standin"] * given.standin, prog="ibcore data")
 
 
 def _list(words: list[str]) -> str:
@@ -206,11 +205,9 @@ def _parser() -> argparse.ArgumentParser:
     takes.add_argument("--profile", choices=profiles.NAMES, default="paper", help="default: paper")
     takes.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     takes.add_argument("--workers", metavar="N", type=int, nargs="+", help="default: 1 8 64")
-    sets = command("data", "fetch data sets and say where each comes from", _data)
-    sets.add_argument(
-        "names", metavar="NAME", nargs="*", help=f"of {', '.join(datasets.names())}; or all"
+    fetching.add_arguments(
+        command("data", "fetch data sets and weights and say where each comes from", _data)
     )
-    sets.add_argument("--standin", action="store_true", help="a stand-in will do")
     return parser
 
 

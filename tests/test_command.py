@@ -172,6 +172,9 @@ def test_data_passes_on_names_and_the_outcome(capsys):
     with pytest.raises(SystemExit):
         main(["data", "nope"])
     assert "ibcore data: error: unknown data set 'nope'; known are" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["data", "--help"])
+    assert {"mnist,", "weights/vgg16,"} <= set(capsys.readouterr().out.split())
 
 
 @pytest.mark.parametrize("name", ["list", "show", "compare", "verdicts", "data"])

@@ -15,6 +15,7 @@ from ibcore.datasets.weights import FILES, load_weights
 
 HEADINGS = ("name", "source", "n", "folder", "note")
 WEIGHTS = {f"weights/{network}": network for network in FILES}
+KNOWN = (*names(), *WEIGHTS)
 
 
 def _row(name, allow_standin):
@@ -33,6 +34,12 @@ def _row(name, allow_standin):
     )
 
 
+def add_arguments(parser):
+    """Give a parser the arguments of this command."""
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(KNOWN)}; or all")
+    parser.add_argument("--standin", action="store_true", help="a stand-in will do")
+
+
 def main(arguments=None, *, prog="python -m ibcore.datasets"):
     """Fetch, print a table, and return 0 if everything is there or has an allowed stand-in."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
@@ -40,16 +47,14 @@ def main(arguments=None, *, prog="python -m ibcore.datasets"):
     parser = argparse.ArgumentParser(
         prog=prog, description="Fetch data sets and weights and say where each comes from."
     )
-    known = (*names(), *WEIGHTS)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(known)}; or all")
-    parser.add_argument("--standin", action="store_true", help="a stand-in will do")
+    add_arguments(parser)
     options = parser.parse_args(arguments)
-    unknown = [name for name in options.names if name not in known]
+    unknown = [name for name in options.names if name not in KNOWN]
     if unknown:
-        parser.error(f"unknown data set {unknown[0]!r}; known are {', '.join(known)}")
+        parser.error(f"unknown data set {unknown[0]!r}; known are {', '.join(KNOWN)}")
 
     rows, failures = [HEADINGS], []
-    for name in options.names or (names() if options.standin else known):
+    for name in options.names or (names() if options.standin else KNOWN):
         try:
             rows.append(_row(name, options.standin))
         except (DataUnavailable, ValueError, OSError) as failure:
