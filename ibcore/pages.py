@@ -91,7 +91,8 @@ can be changed too: `dataclasses.replace(config, epochs=300)` makes another conf
 
 **Sliders.** The last section before the exercises, *Try it*, draws one picture from the stored runs
 and has a slider for every choice: estimator, bin width, noise variance, layer, epoch. Drag them, or
-click one and use the arrow keys. Cells above it have to be run first.
+click one and use the arrow keys. Cells above it have to be run first. (In 00 the sliders are under
+*Why a deterministic network has infinite I(X;T)*.)
 
 **Where to begin.** Estimators: 00. The dispute: 01. All estimators on the same networks: 17. A
 course of six lectures is in `teaching/README.md`."""

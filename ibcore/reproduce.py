@@ -240,16 +240,18 @@ def index_markdown(profile: str) -> str:
 
 def index_html(profile: str) -> str:
     """The same overview as one HTML page that needs nothing but the files beside it."""
+    links = [f"<a href='#{notebook}'>{notebook}</a>" for notebook, _ in _rows(profile)]
     parts = [
         "<!doctype html><html lang='en'><head><meta charset='utf-8'>",
         "<meta name='viewport' content='width=device-width, initial-scale=1'>",
-        f"<title>{html.escape(profile)} profile</title>",
+        f"<title>Information bottleneck: the {html.escape(profile)} profile</title>",
         "<style>body{font:16px/1.5 sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem}",
         "img{max-width:100%}table{border-collapse:collapse;font-size:.85rem;display:block;",
         "overflow-x:auto}td,th{border-bottom:1px solid #ccc;padding:.3rem .6rem;",
         "text-align:left;vertical-align:top}figure{margin:1.5rem 0}figcaption{color:#444}",
         "</style></head><body>",
         f"<h1>Figures and tables of the {html.escape(profile)} profile</h1>",
+        f"<p>{' · '.join(links)}</p>",
         "<h2>Verdicts</h2>",
         _html_table(_decided(profile)),
     ]
@@ -259,7 +261,7 @@ def index_html(profile: str) -> str:
             name, caption = entry["name"], html.escape(entry["caption"])
             if entry["kind"] == "figure":
                 parts.append(
-                    f"<figure><img src='{notebook}/{name}.png' alt='{name}'>"
+                    f"<figure><img src='{notebook}/{name}.png' alt='{caption}'>"
                     f"<figcaption>{caption}</figcaption></figure>"
                 )
             else:
@@ -294,9 +296,10 @@ def claims_markdown(profile: str) -> str:
     table = _decided(profile).fillna("")
     return (
         f"# Verdicts of the {profile} profile\n\n"
-        "Every claim of the five documents. The rule behind each verdict is described in\n"
-        "`data/published/claims.csv` and implemented in `ibcore/claims/`; intervals are 95%\n"
-        f"Student intervals over seeds.\n\n{table.to_markdown(index=False)}\n"
+        "Every claim of the five documents, and of the dispute before them (SZT). The rule behind\n"
+        "each verdict is described in `data/published/claims.csv` and implemented in\n"
+        "`ibcore/claims/`; intervals are 95% Student intervals over seeds (over pictures where the\n"
+        f"weights are given: MT-1, MT-2).\n\n{table.to_markdown(index=False)}\n"
     )
 
 

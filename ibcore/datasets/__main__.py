@@ -36,7 +36,12 @@ def _row(name, allow_standin):
 
 def add_arguments(parser):
     """Give a parser the arguments of this command."""
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(KNOWN)}; or all")
+    parser.add_argument(
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help=f"of {', '.join(KNOWN)}; default: all (with --standin all but weights)",
+    )
     parser.add_argument("--standin", action="store_true", help="a stand-in will do")
 
 
