@@ -298,8 +298,8 @@ def claims_markdown(profile: str) -> str:
         f"# Verdicts of the {profile} profile\n\n"
         "Every claim of the five documents, and of the dispute before them (SZT). The rule behind\n"
         "each verdict is described in `data/published/claims.csv` and implemented in\n"
-        "`ibcore/claims/`; intervals are 95% Student intervals over seeds (over pictures where the\n"
-        f"weights are given: MT-1, MT-2).\n\n{table.to_markdown(index=False)}\n"
+        "`ibcore/claims/`; intervals are 95% Student intervals over seeds (over pictures where\n"
+        f"the weights are given: MT-1, MT-2).\n\n{table.to_markdown(index=False)}\n"
     )
 
 
