@@ -158,8 +158,9 @@ def _evaluating(module: nn.Module, args) -> None:
 def freeze(model: nn.Module, layer: str, *, batch_norm: bool = True) -> None:
     """Stop the training of a layer and of the batch normalisation that directly follows it.
 
-    Their parameters need no gradient any more and lose the one they have. Below the lowest layer
-    that is still trained no graph is built and no gradient computed.
+    "Follows": it is the next in the order of ``model.named_modules()`` and has the layer's number
+    of channels. Their parameters need no gradient any more and lose the one they have. Below the
+    lowest layer that is still trained no graph is built and no gradient computed.
 
     Parameters
     ----------
@@ -181,8 +182,12 @@ def freeze(model: nn.Module, layer: str, *, batch_norm: bool = True) -> None:
         raise ValueError(f"unknown layer {layer!r}; layers of the model: {', '.join(leaves)}")
     names = list(leaves)
     place = names.index(layer)
-    following = [leaves[name] for name in names[place + 1 : place + 2]]
-    norms = [module for module in following if isinstance(module, nn.BatchNorm2d)]
+    channels = getattr(leaves[layer], "out_channels", None)
+    norms = [
+        leaves[name]
+        for name in names[place + 1 : place + 2]
+        if isinstance(leaves[name], nn.BatchNorm2d) and leaves[name].num_features == channels
+    ]
     for module in (leaves[layer], *norms):
         for parameter in module.parameters():
             parameter.requires_grad_(False).grad = None

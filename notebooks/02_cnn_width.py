@@ -166,6 +166,9 @@ table[["claim", "verdict", "statistic", "data"]]
 #   the number of distinct ones.
 # - The level for "epochs to 95%" is $H(Y)$ where every width gets that far, otherwise the smallest
 #   of the widths' largest values.
+# - A rank correlation over seeds that all agree has an interval without width, even if it comes
+#   from one width out of four while the others begin at one and the same $I(X;T)$. Where that is
+#   the rule, LL-2 is not supported.
 # - The laptop profile trains on 300 images for 16 epochs, in ten steps per epoch as in the
 #   document; the comparison of widths rests on those first epochs.
 #

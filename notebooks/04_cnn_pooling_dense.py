@@ -186,6 +186,9 @@ table[["claim", "verdict", "statistic", "data"]]
 #
 # - A pooled map is a function of the map before: pooling can only lose information. "More
 #   information with pooling" is a statement about the output layers of two different networks.
+# - Two networks that learn at different rates also differ on the way to one and the same end. LL-5
+#   is decided only where $I(T;Y)$ has nearly stopped rising; the laptop profile, with 10 of the
+#   document's 10,000 epochs, does not get there.
 # - Whole dense layers have hundreds of tanh units, four bins each, for at most 10,000 images (300
 #   in the laptop profile): far more cells than images, as in the convolutions. At the ceiling,
 #   where every image has its own, no fall can be seen.

@@ -223,8 +223,9 @@ table[["claim", "verdict", "statistic"]]
 #   the contrast back. Optimiser and learning rate were not varied.
 # - Single filters move, each in its own way. That some of them fall is no proof that the layer
 #   loses information: what one filter drops another may hold. Nor is every fall one: a flat curve
-#   with noise ends beyond its noise band in about one case of four, so that PD-4 asks for a larger
-#   share of falling filters than noise alone would give.
+#   with independent noise ends beyond its noise band in about one case of four (more often where
+#   the noise lasts from one snapshot to the next), so that PD-4 asks for a larger share of falling
+#   filters than that.
 # - At epoch 0 batch normalisation does nothing yet (running mean 0, variance 1): the deep layers of
 #   an untrained network are nearly constant, and the first rise is mostly normalisation setting
 #   in. With full batches the running statistics follow with a delay of some ten epochs.

@@ -204,7 +204,8 @@ table[["claim", "verdict", "statistic", "data"]]
 # - A reward can only guide a search if it tells candidates apart *before* fine-tuning. Where all of
 #   them are near chance (left panels above), the accuracy reward is noise.
 # - MT-7 needs more than a low accuracy. The budget limits the FLOPs from above only; a reward that
-#   does not care for accuracy may leave them unused, or spend them where parameters are few.
+#   does not care for accuracy may leave them unused, or spend them where parameters are few. It is
+#   decided only where both networks cost the same to within a tenth.
 # - The mean entropy weighs every convolution alike, whatever it costs, and maps of few pixels read
 #   low: the last convolutions of VGG16 have 2x2 maps, and four different values always give
 #   -0.5 (the thesis takes the entropy to lie between 0 and 1). A policy can lower the mean

@@ -32,7 +32,7 @@ def curves(**of_estimator):
     for estimator, curve in of_estimator.items():
         for seed in range(3):
             part = pd.DataFrame({"epoch": epochs, "I_XT": curve(epochs, seed), "seed": seed})
-            parts.append(part.assign(layer="a", estimator=estimator))
+            parts.append(part.assign(network="net", layer="a", estimator=estimator))
     return pd.concat(parts)
 
 
@@ -43,7 +43,9 @@ def test_curves_correlate_by_rank():
         third=lambda e, seed: -e - 0.1 * seed,
         flat=lambda e, seed: np.full(len(e), 12.0),
     )
-    found = claims.curve_correlations(table, ["layer"]).set_index(["first", "second"])
+    found = claims.curve_correlations(table, "network", ["layer"])
+    assert found["network"].tolist() == ["net"] * 3
+    found = found.set_index(["first", "second"])
     assert found["correlation"].to_dict() == pytest.approx(
         {("first", "second"): 1, ("first", "third"): -1, ("second", "third"): -1}
     )
@@ -53,6 +55,17 @@ def test_curves_correlate_by_rank():
 def test_correlations_are_averaged_over_layers_within_a_seed():
     one = curves(a=lambda e, seed: e * 1.0, b=lambda e, seed: e * 1.0)
     other = curves(a=lambda e, seed: e * 1.0, b=lambda e, seed: -e * 1.0).assign(layer="b")
-    (row,) = claims.curve_correlations(pd.concat([one, other]), ["layer"]).to_dict("records")
+    table = pd.concat([one, other])
+    (row,) = claims.curve_correlations(table, "network", ["layer"]).to_dict("records")
     assert row["correlation"] == pytest.approx(0.0)
     assert row["layers"] == 2
+
+
+def test_networks_with_other_numbers_of_seeds_are_not_mixed():
+    one = curves(a=lambda e, seed: e * 1.0, b=lambda e, seed: e * 1.0)
+    other = curves(a=lambda e, seed: e * 1.0, b=lambda e, seed: -e * 1.0).assign(network="other")
+    table = pd.concat([one, other[other["seed"] < 2]])
+    found = claims.curve_correlations(table, "network", ["layer"])
+    assert found["network"].tolist() == ["net", "other"]
+    for column in ("correlation", "low", "high"):
+        assert found[column].tolist() == pytest.approx([1.0, -1.0])

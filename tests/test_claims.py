@@ -94,6 +94,17 @@ def test_above_and_below(values, threshold, is_above, is_below):
     assert claims.below(values, threshold) == is_below
 
 
+def test_exact_shares():
+    """For 0 of n the upper end is 1 - 0.025^(1/n); shares of seeds are not Student's."""
+    for n in (1, 3, 6):
+        none, every = claims.exact_share([False] * n), claims.exact_share([True] * n)
+        assert (none.mean, none.low, every.mean, every.high) == (0, 0, 1, 1)
+        assert none.high == pytest.approx(1 - 0.025 ** (1 / n))
+        assert every.low == pytest.approx(0.025 ** (1 / n))
+    with pytest.raises(ValueError, match="one case per seed is needed, got none"):
+        claims.exact_share([])
+
+
 @pytest.mark.parametrize(
     ("parts", "expected"),
     [
@@ -580,6 +591,18 @@ def test_ll_2(x_of, y_of, verdict):
     assert (found.claim, found.verdict, found.seeds) == ("LL-2", verdict, 4)
 
 
+def nearly_all_begin_at_0(width, seed, epochs):
+    return np.where(epochs == 0, 0.0, (width == 12) * 1.0 + (epochs > 1) * width)
+
+
+def test_ll_2_is_not_supported_by_one_width_of_four():
+    """The rank correlation with three ties is 0.77 in every seed, an interval without width."""
+    found = claims.ll_2(table := widths(nearly_all_begin_at_0, WIDE_FAST), limits_of(table))
+    assert found.verdict == INCONCLUSIVE
+    assert "first I(X;T) 0.77 [0.77, 0.77]" in found.statistic
+    assert found.statistic.endswith("most widths begin at one I(X;T) in 100% of the cases")
+
+
 def test_ll_2_averages_over_data_sets_and_sets():
     """Two data sets that say the opposite cancel in every seed."""
     one = widths(first_values(0.1), WIDE_FAST)
@@ -741,6 +764,18 @@ def test_falls_says_yes_no_open_or_cannot_tell():
     assert list(found) == ["view", "layer", "drop", "low", "high", "band", "falls"]
 
 
+def test_what_does_not_drop_does_not_fall_whatever_its_noise_bands():
+    """Bands that differ between seeds leave drop minus band open."""
+    rows = [
+        (layer, seed, drop, band, False)
+        for layer, drop in (("still", 0.0), ("little", 0.1))
+        for seed, band in enumerate((0.05, 0.05, 0.9))
+    ]
+    table = pd.DataFrame(rows, columns=["layer", "seed", "drop", "band", "capped"])
+    found = claims.falls(table.assign(view="whole"), by=["view", "layer"])
+    assert found["falls"].tolist() == ["no", "open"]
+
+
 def test_beyond_null_is_paired_and_takes_the_last_epoch():
     rows = [("a", seed, epoch, 10.0 * seed + epoch) for seed in range(3) for epoch in (0, 5)]
     real = pd.DataFrame(rows, columns=["layer", "seed", "epoch", "I_TY"])
@@ -833,6 +868,21 @@ def test_ll_5_is_paired_by_seed(gain, expected):
         table["I_TY"] += (-1.0) ** table["seed"] * 0.1 * (table["setting"] == "with")
     found = claims.ll_5(table)
     assert (found.claim, found.verdict, found.seeds) == ("LL-5", expected, 4)
+
+
+@pytest.mark.parametrize(("until", "expected"), [(4, INCONCLUSIVE), (40, SUPPORTED)])
+def test_ll_5_waits_for_the_curves_to_settle(until, expected):
+    """With pooling the network learns more slowly and ends higher."""
+    table = sizes(
+        lambda setting, seed, epochs: (
+            (3.0 if setting == "with" else 2.9)
+            * (1 - np.exp(-epochs * until / 9 / (4 if setting == "with" else 1)))
+            + 0.001 * seed
+        ),
+        settings=("with", "without"),
+        series=("pooling",),
+    )
+    assert claims.ll_5(table).verdict == expected
 
 
 # ---------------------------------------------------------------- tables

@@ -58,9 +58,26 @@ def test_gains_are_paired():
     [(0.03, SUPPORTED), (0.0, SUPPORTED), (-0.05, CONTRADICTED), (-0.01, INCONCLUSIVE)],
 )
 def test_ma_5(gain, verdict):
-    found = claims.ma_5(history(gain), frozen({1: 3}), CHECKS, method="entropy", normal="normal")
+    found = claims.ma_5(history(gain), frozen({1: 1}), CHECKS, method="entropy", normal="normal")
     assert (found.claim, found.verdict, found.seeds) == ("MA-5", verdict, 4)
     assert "1.0 layers frozen per network" in found.statistic
+
+
+@pytest.mark.parametrize("epoch", [2, 3])
+def test_ma_5_is_not_supported_by_checks_before_the_first_freezing(epoch):
+    """What froze at the end of epoch 2 changes nothing until then."""
+    found = claims.ma_5(history(0.0), frozen({1: epoch}), CHECKS, method="entropy", normal="normal")
+    assert found.verdict == INCONCLUSIVE
+    assert "epoch 2: nothing frozen yet; epoch 4: 0.01 [" in found.statistic
+
+
+def test_ma_5_compares_the_seeds_in_which_a_layer_froze():
+    some = frozen({1: 1})
+    some = some[some["seed"].isin([0, 1, 2])]
+    found = claims.ma_5(history(-0.05), some, CHECKS, method="entropy", normal="normal")
+    expected = claims.interval([-5 + 100 * NOISE[seed] for seed in (0, 1, 2)])
+    assert found.verdict == CONTRADICTED
+    assert f"epoch 2: {expected} (3 of 4 seeds)" in found.statistic
 
 
 def test_where_nothing_froze_nothing_is_decided():

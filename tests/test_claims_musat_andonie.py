@@ -266,7 +266,15 @@ def test_ma_3_needs_three_rising_layers():
     ],
 )
 def test_ma_4(curves, verdict):
-    assert claims.ma_4(fits(curves)).verdict == verdict
+    assert claims.ma_4(fits(curves, seeds=6)).verdict == verdict
+
+
+def test_three_seeds_that_agree_do_not_decide_a_share():
+    found = claims.ma_4(fits({"a": rise_and_level(), "b": climb, "features.28": fall}))
+    assert found.verdict == INCONCLUSIVE
+    assert "features.28 is one in a share of 1.00 [0.29, 1.00] of the seeds (incon" in (
+        found.statistic
+    )
 
 
 def test_exceptions_are_listed_with_their_share_of_seeds():
@@ -278,7 +286,7 @@ def test_exceptions_are_listed_with_their_share_of_seeds():
     assert shares.to_dict() == {"a": pytest.approx(1 / 3), "b": 1, "features.28": 1}
     text = claims.ma_4(found).statistic
     assert text.endswith("exceptions in every seed: b, features.28")
-    assert "features.28 is one in 100% of the seeds" in text
+    assert "features.28 is one in a share of 1.00 [0.29, 1.00] of the seeds" in text
 
 
 # ---------------------------------------------------------------- continuation

@@ -112,7 +112,7 @@ def everything(value, seeds=(0, 1)):
     parts = [
         known.assign(seed=seed, entropy=known["published"] + value + 0.01 * seed) for seed in seeds
     ]
-    return pd.concat(parts).drop(columns=["name", "column", "published"])
+    return pd.concat(parts).drop(columns=["name", "published"])
 
 
 def test_distances():
@@ -127,6 +127,12 @@ def test_distances():
     assert found.loc["near", "all"] == pytest.approx(0.02)
     assert np.isinf(found.loc["near", "high"])
     assert found.loc["far", "low"] < 0.055 < found.loc["far", "high"]
+
+
+def test_distances_to_the_random_column_are_those_of_random_weights():
+    trained = everything(0.5).assign(column="Pretrained ImageNet", reading="documents")
+    both = pd.concat([everything(0.0).assign(reading="documents"), trained])
+    assert claims.reading_distances(both)["all"].tolist() == pytest.approx([0.005])
 
 
 def test_beside_published():

@@ -179,6 +179,15 @@ def test_the_batch_normalisation_after_a_frozen_layer(batch_norm):
     assert not torch.equal(other.running_mean, before[1])
 
 
+def test_the_normalisation_of_other_channels_is_not_frozen():
+    """In a dense block the next normalisation sees more than the convolution before it."""
+    model = nn.Sequential(nn.Conv2d(2, 3, 1), nn.BatchNorm2d(5), nn.Conv2d(5, 5, 1))
+    freeze(model, "0")
+    assert not model[0].weight.requires_grad
+    assert model[1].weight.requires_grad
+    assert not model[1]._forward_pre_hooks
+
+
 def test_freeze_refuses_a_layer_that_is_not_there():
     words = "unknown layer 'features'; layers of the model: features.0, features.1"
     with pytest.raises(ValueError, match=words):

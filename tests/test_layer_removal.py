@@ -17,6 +17,7 @@ from ibcore.experiments.layer_removal import (
     load,
     multiplications,
     run,
+    seconds_per_image,
 )
 from ibcore.models.vgg import VGG
 from ibcore.pruning.layer_removal import (
@@ -187,6 +188,17 @@ def test_multiplications_of_vgg16():
     )
     found = multiplications(models.build("vgg16"), torch.zeros(1, 3, 32, 32))
     assert found == expected + 2 * 512 * 512 + 512 * 10
+
+
+def test_counting_and_timing_leave_the_network_as_it_was():
+    """Test images must not reach the running means of batch normalisation."""
+    network = models.build("vgg11_bn", width=1 / 8).train()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    multiplications(network, torch.rand(1, 3, 32, 32))
+    assert seconds_per_image(network, torch.rand(4, 3, 32, 32), repeats=2) > 0
+    assert network.training
+    for name, value in network.state_dict().items():
+        assert torch.equal(value, before[name])
 
 
 # ---------------------------------------------------------------- the whole loop

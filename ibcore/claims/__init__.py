@@ -81,6 +81,7 @@ from ibcore.claims.intervals import (
     above,
     all_of,
     below,
+    exact_share,
     interval,
     opposite,
 )
@@ -191,6 +192,7 @@ __all__ = [
     "early_stopping",
     "entropy_intervals",
     "epochs_to_level",
+    "exact_share",
     "exceptions",
     "falls",
     "frozen_sets",

@@ -37,32 +37,34 @@ def agreement(falls: pd.DataFrame, where: Sequence[str]) -> pd.DataFrame:
 
 
 def curve_correlations(
-    measurements: pd.DataFrame, where: Sequence[str], column: str = "I_XT"
+    measurements: pd.DataFrame, network: str, where: Sequence[str], column: str = "I_XT"
 ) -> pd.DataFrame:
     """Spearman correlation over epochs between the curves of every pair of estimators.
 
-    One correlation per layer (columns ``where``) and seed; layers are averaged within each seed.
-    A constant curve has none and is left out.
+    One correlation per layer (columns ``where``) and seed; the layers of a network (column
+    ``network``) are averaged within each seed. A constant curve has none and is left out.
 
     Returns
     -------
     DataFrame
-        ``first, second, correlation, low, high`` (95% over seeds), ``layers`` (on average).
+        Column ``network``, ``first, second, correlation, low, high`` (95% over seeds), ``layers``
+        (on average).
     """
-    table = measurements.pivot_table(
-        index=[*where, "seed", "epoch"], columns="estimator", values=column
-    )
-    table = table[[name for name in dict.fromkeys(measurements["estimator"]) if name in table]]
+    names = list(dict.fromkeys(measurements["estimator"]))
     rows = []
-    for first, second in combinations(table, 2):
-        values: dict[int, list[float]] = {}
-        for key, curve in table[[first, second]].dropna().groupby([*where, "seed"]):
-            if curve.nunique().min() > 1:
-                found = stats.spearmanr(curve[first], curve[second]).statistic
-                values.setdefault(key[-1], []).append(found)
-        if values:
-            found = interval([np.mean(seed) for seed in values.values()])
-            layers = np.mean([len(seed) for seed in values.values()])
-            rows.append((first, second, found.mean, found.low, found.high, layers))
-    columns = ["first", "second", "correlation", "low", "high", "layers"]
+    for name, part in measurements.groupby(network, sort=False):
+        table = part.pivot_table(
+            index=[*where, "seed", "epoch"], columns="estimator", values=column
+        )
+        for first, second in combinations([one for one in names if one in table], 2):
+            values: dict[int, list[float]] = {}
+            for key, curve in table[[first, second]].dropna().groupby([*where, "seed"]):
+                if curve.nunique().min() > 1:
+                    found = stats.spearmanr(curve[first], curve[second]).statistic
+                    values.setdefault(key[-1], []).append(found)
+            if values:
+                found = interval([np.mean(seed) for seed in values.values()])
+                layers = np.mean([len(seed) for seed in values.values()])
+                rows.append((name, first, second, found.mean, found.low, found.high, layers))
+    columns = [network, "first", "second", "correlation", "low", "high", "layers"]
     return pd.DataFrame(rows, columns=columns)

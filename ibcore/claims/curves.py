@@ -41,17 +41,17 @@ def smooth(series: Sequence[float]) -> np.ndarray:
     return median_filter(np.asarray(series, dtype=float), size=5, mode="nearest")
 
 
-def noise_band(series: Sequence[float]) -> float:
+def noise_band(series: Sequence[float], floor: float = NOISE_FLOOR) -> float:
     """How far a curve strays from its own running median, in its unit.
 
-    Three times 1.4826 times the median absolute residual, and at least ``NOISE_FLOOR``. A snapshot
+    Three times 1.4826 times the median absolute residual, and at least ``floor``. A snapshot
     takes part in its own median, so the residuals are smaller than the noise: of independent
     normal noise the band is about 2.2 standard deviations wide, less for curves of few epochs. How
     often noise alone goes beyond it: ``chance_of_a_fall``.
     """
     series = np.asarray(series, dtype=float)
     residual = np.abs(series - smooth(series))
-    return float(max(NOISE_FLOOR, 3 * 1.4826 * np.median(residual)))
+    return float(max(floor, 3 * 1.4826 * np.median(residual)))
 
 
 @functools.cache
@@ -84,7 +84,7 @@ def chance_of_a_fall(epochs: int, curves: int = 4000) -> float:
     return float(np.mean(fallen))
 
 
-def _phases(curve: pd.DataFrame) -> pd.Series:
+def _phases(curve: pd.DataFrame, floor: float) -> pd.Series:
     curve = curve.sort_values("epoch")
     x, y = smooth(curve["I_XT"]), smooth(curve["I_TY"])
     peak = int(x.argmax())
@@ -97,15 +97,17 @@ def _phases(curve: pd.DataFrame) -> pd.Series:
             "end": x[-1],
             "rise": x[peak] - x[0],
             "drop": x[peak] - x[-1],
-            "band": noise_band(curve["I_XT"]),
+            "band": noise_band(curve["I_XT"], floor),
             "lowest": float(curve["I_XT"].min()),
             "fall_of_I_TY": y.max() - y[-1],
-            "band_of_I_TY": noise_band(curve["I_TY"]),
+            "band_of_I_TY": noise_band(curve["I_TY"], floor),
         }
     )
 
 
-def phases(measurements: pd.DataFrame, bounds: pd.DataFrame | None = None) -> pd.DataFrame:
+def phases(
+    measurements: pd.DataFrame, bounds: pd.DataFrame | None = None, *, floor: float = NOISE_FLOOR
+) -> pd.DataFrame:
     """Rise and fall of I(X;T) in every curve.
 
     The *drop* is the peak of the smoothed curve minus its end; it counts as compression when it
@@ -122,6 +124,8 @@ def phases(measurements: pd.DataFrame, bounds: pd.DataFrame | None = None) -> pd
         where I(X;T) never leaves the last ``SATURATION`` bits below the ceiling, ``capped`` where
         it ends there: such a curve has no drop beyond any noise band, whatever the network does.
         Entropies of densities (nearest neighbours) have no ceiling and are neither.
+    floor : float
+        Smallest noise band, in the unit of the curves.
 
     Returns
     -------
@@ -140,7 +144,7 @@ def phases(measurements: pd.DataFrame, bounds: pd.DataFrame | None = None) -> pd
     if len(counts) == 0 or counts.min() < FEWEST_EPOCHS:
         raise ValueError("every curve needs at least five recorded epochs")
     grouped = measurements.groupby(keys, sort=False, dropna=False)[["epoch", "I_XT", "I_TY"]]
-    table = grouped.apply(_phases).reset_index()
+    table = grouped.apply(_phases, floor).reset_index()
     if bounds is not None:
         table = with_bounds(table, bounds)
         limited = table["estimator"] != "nearest neighbour"
@@ -154,7 +158,7 @@ def with_bounds(table: pd.DataFrame, bounds: pd.DataFrame) -> pd.DataFrame:
     """The table with the ceilings in ``bounds`` for its run, set and (where given) n."""
     on = [key for key in ("run", "set", "n") if key in table and key in bounds]
     ceilings = [column for column in ("ceiling_X", "ceiling_Y") if column in bounds]
-    return table.merge(bounds[on + ceilings], on=on, how="left")
+    return table.merge(bounds[on + ceilings].drop_duplicates(), on=on, how="left")
 
 
 def per_seed(table: pd.DataFrame, column: str) -> pd.Series:
@@ -188,24 +192,36 @@ def excess(table: pd.DataFrame) -> pd.Series:
     return per_seed(table, "drop") - per_seed(table, "band")
 
 
+def beyond_band(table: pd.DataFrame) -> str:
+    """Whether the drop exceeds the noise band, by their difference, one value per seed.
+
+    Contradicted also where the drop itself stays below ``NOISE_FLOOR``, which no band does: bands
+    that differ from seed to seed leave nothing open where nothing drops.
+    """
+    found = above(excess(table))
+    if found == INCONCLUSIVE and above(per_seed(table, "drop"), NOISE_FLOOR) == CONTRADICTED:
+        return CONTRADICTED
+    return found
+
+
 def compression(table: pd.DataFrame) -> tuple[str, Interval, float]:
     """Whether I(X;T) falls by more than the noise band: verdict, interval of the drop, mean band.
 
     ``table`` is a selection of ``phases`` with bounds. Those of its layers that are able to fall
-    are averaged within each seed; if there is none, the verdict is uninformative, and the numbers
-    are those of all. The drop of a capped curve is the least that it can have been: a layer that
-    is capped in some seeds may show a fall, but that nothing falls is left to the layers that are
-    capped in none, and uninformative without them.
+    are averaged within each seed and decide as in ``beyond_band``; if there is none, the verdict is
+    uninformative, and the numbers are those of all. The drop of a capped curve is the least that it
+    can have been: a layer that is capped in some seeds may show a fall, but that nothing falls is
+    left to the layers that are capped in none, and uninformative without them.
     """
     seen = able_to_fall(table)
     if seen.empty:
         verdict, seen = UNINFORMATIVE, table
     else:
-        verdict = above(excess(seen))
+        verdict = beyond_band(seen)
         free = seen[~_of_layers(seen, "any")]
         if verdict == CONTRADICTED and free.empty:
             verdict = UNINFORMATIVE
-        elif verdict == CONTRADICTED and above(excess(free)) != CONTRADICTED:
+        elif verdict == CONTRADICTED and beyond_band(free) != CONTRADICTED:
             verdict = INCONCLUSIVE
     return verdict, interval(per_seed(seen, "drop")), float(seen["band"].mean())
 
@@ -213,9 +229,9 @@ def compression(table: pd.DataFrame) -> tuple[str, Interval, float]:
 def falls(table: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     """Whether I(X;T) falls, for every combination of the columns ``by``.
 
-    ``table`` holds ``phases`` with bounds. ``falls`` is *yes* or *no* where the 95% interval of the
-    drop minus the noise band says so, *open* otherwise, and *cannot tell* where too many curves end
-    at their ceiling (see ``compression``).
+    ``table`` holds ``phases`` with bounds. ``falls`` is *yes* or *no* where 95% intervals say so
+    (see ``beyond_band``), *open* otherwise, and *cannot tell* where too many curves end at their
+    ceiling (see ``compression``).
     """
     words = {
         SUPPORTED: "yes",

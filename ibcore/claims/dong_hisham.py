@@ -5,14 +5,14 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from ibcore.claims.curves import compression, count_seeds, per_seed, phases
+from ibcore.claims.curves import NOISE_FLOOR, compression, count_seeds, per_seed, phases
 from ibcore.claims.intervals import (
     CONTRADICTED,
+    INCONCLUSIVE,
     SUPPORTED,
     UNINFORMATIVE,
     above,
     all_of,
-    below,
     interval,
     opposite,
 )
@@ -81,6 +81,14 @@ def _falls(group: pd.DataFrame) -> str:
     return compression(group)[0]
 
 
+def _clearly_above(values: pd.Series) -> str:
+    """Whether values lie above 0 by more than ``NOISE_FLOOR``; contradicted as far below."""
+    found = above(values, NOISE_FLOOR)
+    if found == CONTRADICTED and above(values, -NOISE_FLOOR) != CONTRADICTED:
+        return INCONCLUSIVE
+    return found
+
+
 def _named(parts: Mapping[str, str], verdict: str) -> str:
     return ", ".join(name for name, found in parts.items() if found == verdict) or "none"
 
@@ -141,7 +149,7 @@ def dh_3(measurements: pd.DataFrame, bounds: pd.DataFrame, pairs: Mapping[str, s
     """With the penalty I(T;Y) rises and falls, more than without it, and I(X;T) falls less.
 
     ``measurements`` holds one estimator; ``pairs`` maps the name of each run with the penalty to
-    that of the same run without.
+    that of the same run without. Differences within ``NOISE_FLOOR`` of zero decide nothing.
     """
     measurements = measurements[measurements["run"].isin([*pairs, *pairs.values()])]
     table = both_coordinates(measurements, bounds)
@@ -155,8 +163,8 @@ def dh_3(measurements: pd.DataFrame, bounds: pd.DataFrame, pairs: Mapping[str, s
         )
         parts[f"{run}: rise of I(T;Y)"] = above(per_seed(y, "rise") - per_seed(y, "band"))
         parts[f"{run}: fall of I(T;Y)"], drop, _ = compression(y)
-        parts[f"{run}: more than without"] = above(more_y)
-        parts[f"{run}: less of I(X;T)"] = below(per_seed(x, "drop") - per_seed(y, "drop"))
+        parts[f"{run}: more than without"] = _clearly_above(more_y)
+        parts[f"{run}: less of I(X;T)"] = _clearly_above(per_seed(y, "drop") - per_seed(x, "drop"))
         texts.append(
             f"{run}: I(T;Y) rises by {interval(per_seed(y, 'rise'))}, then falls by {drop}, "
             f"{interval(more_y)} more than without; I(X;T) falls by "

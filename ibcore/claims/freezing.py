@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from ibcore.claims.curves import count_seeds
-from ibcore.claims.intervals import above, all_of, below, interval
+from ibcore.claims.intervals import INCONCLUSIVE, above, all_of, below, interval
 from ibcore.claims.verdict import Verdict
 
 TOLERANCE = 1.0
@@ -65,18 +65,29 @@ def frozen_sets(frozen: pd.DataFrame, method: str, checks: Sequence[int]) -> pd.
 def ma_5(
     history: pd.DataFrame, frozen: pd.DataFrame, checks: Sequence[int], *, method: str, normal: str
 ) -> Verdict:
-    """Freezing costs no more than ``TOLERANCE`` of the best test accuracy, at every check."""
+    """Freezing costs no more than ``TOLERANCE`` of the best test accuracy, at every check.
+
+    Only seeds in which a layer froze before a check take part in it, as before that the networks
+    are the same; a check without any is inconclusive.
+    """
     seeds = count_seeds(history)
-    count = (frozen["method"] == method).sum()
+    frozen = frozen[frozen["method"] == method]
+    count = len(frozen)
     if count == 0:
         return Verdict("MA-5", _NOTHING, "", seeds)
     best = best_accuracy(history, checks)
     parts, texts = [], []
     for until, part in best.groupby("until"):
         table = part.pivot(index="seed", columns="method", values="best")
-        difference = table[method] - table[normal]
+        begun = frozen[frozen["epoch"] < until]["seed"].unique()
+        difference = (table[method] - table[normal])[table.index.isin(begun)]
+        if difference.empty:
+            parts.append(INCONCLUSIVE)
+            texts.append(f"epoch {until}: nothing frozen yet")
+            continue
         parts.append(above(difference, -TOLERANCE))
-        texts.append(f"epoch {until}: {interval(difference)}")
+        some = f" ({len(difference)} of {seeds} seeds)" if len(difference) < seeds else ""
+        texts.append(f"epoch {until}: {interval(difference)}{some}")
     text = (
         f"best accuracy frozen minus normal, percentage points (none lost above -{TOLERANCE:g}): "
         f"{'; '.join(texts)}; {count / seeds:.1f} layers frozen per network"

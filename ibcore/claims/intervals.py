@@ -66,12 +66,34 @@ def interval(values: Sequence[float], *, level: float = 0.95) -> Interval:
     return Interval(mean, float(mean - margin), float(mean + margin), len(sample))
 
 
-def above(values: Sequence[float], threshold: float = 0.0) -> str:
-    """Whether the values lie above a threshold: supported, contradicted or inconclusive."""
-    found = interval(values)
+def exact_share(cases: Sequence[bool], *, level: float = 0.95) -> Interval:
+    """Share of seeds in which something is the case, with the interval of Clopper and Pearson.
+
+    Student's has no width where all seeds agree, however few they are. Raises ValueError for no
+    seeds or a level outside (0, 1).
+
+    Examples
+    --------
+    >>> print(exact_share([True, True, True]))
+    1.00 [0.29, 1.00]
+    """
+    cases = [bool(case) for case in cases]
+    if not cases:
+        raise ValueError("one case per seed is needed, got none")
+    found = stats.binomtest(sum(cases), len(cases)).proportion_ci(level)
+    return Interval(sum(cases) / len(cases), float(found.low), float(found.high), len(cases))
+
+
+def decided(found: Interval, threshold: float = 0.0) -> str:
+    """Whether an interval lies above a threshold: supported, contradicted or inconclusive."""
     if found.low > threshold:
         return SUPPORTED
     return CONTRADICTED if found.high < threshold else INCONCLUSIVE
+
+
+def above(values: Sequence[float], threshold: float = 0.0) -> str:
+    """Whether the values lie above a threshold: supported, contradicted or inconclusive."""
+    return decided(interval(values), threshold)
 
 
 def below(values: Sequence[float], threshold: float = 0.0) -> str:

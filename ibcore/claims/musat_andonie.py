@@ -4,6 +4,8 @@ import numpy as np
 import pandas as pd
 
 from ibcore.claims.curves import (
+    ENTROPY_FLOOR,
+    NOISE_FLOOR,
     count_seeds,
     excess,
     long_enough,
@@ -19,6 +21,8 @@ from ibcore.claims.intervals import (
     above,
     all_of,
     below,
+    decided,
+    exact_share,
     interval,
 )
 from ibcore.claims.verdict import Verdict
@@ -78,13 +82,14 @@ def ma_1(information: pd.DataFrame) -> Verdict:
         text = f"no layer has maps at {FEWEST_FOR_SLOPE} of the first epochs"
         return Verdict("MA-1", INCONCLUSIVE, how + text, count_seeds(known))
     known = known.assign(set="train", estimator="spatial")
+    floor = ENTROPY_FLOOR if readings["reading"].iloc[0] == "literal" else NOISE_FLOOR
     parts, seen, texts = [], [], []
     for column, name in (("I_XT", "I(X;T)"), ("I_TY", "I(T;Y)")):
         baseline = known[column.replace("I_", "baseline_")]
         beyond = per_seed(known.assign(beyond=known[column] - baseline), "beyond")
         seen.append(above(beyond) == SUPPORTED)
         slopes = _early_slopes(early, column)
-        curves = phases(known.assign(I_XT=known[column]))
+        curves = phases(known.assign(I_XT=known[column]), floor=floor)
         past_band = excess(curves)
         rises, stays = above(slopes), below(past_band)
         parts += [rises, stays]
@@ -147,17 +152,19 @@ def exceptions(fits: pd.DataFrame) -> pd.DataFrame:
 def ma_4(fits: pd.DataFrame) -> Verdict:
     """Some layers, fewer than half, are exceptions, and layer 28 of VGG16 is one of them.
 
-    ``fits`` as from ``two_phases``, of VGG16 only; see ``exceptions``.
+    The share of seeds in which it is one has an exact interval (``exact_share``). ``fits`` as from
+    ``two_phases``, of VGG16 only; see ``exceptions``.
     """
     fits = fits.assign(odd=~(fits["follows"] | fits["climbs"]))
     shares = per_seed(fits, "odd")
     seen = per_seed(fits[fits["layer"] == EXCEPTION], "odd")
     named = exceptions(fits)
     always = ", ".join(named[named["share of seeds"] == 1]["layer"]) or "none"
-    few, listed = all_of([above(shares), below(shares, 0.5)]), above(seen, 0.5)
+    few, share = all_of([above(shares), below(shares, 0.5)]), exact_share(seen)
+    listed = decided(share, 0.5)
     text = (
         f"exceptions: {interval(shares)} of the layers (some but fewer than half: {few}); "
-        f"{EXCEPTION} is one in {seen.mean():.0%} of the seeds ({listed}); exceptions in every "
+        f"{EXCEPTION} is one in a share of {share} of the seeds ({listed}); exceptions in every "
         f"seed: {always}"
     )
     return Verdict("MA-4", all_of([few, listed]), text, count_seeds(fits))

@@ -120,9 +120,9 @@ def reading_distances(readings: pd.DataFrame, *, column: str = "Random ImageNet"
     Parameters
     ----------
     readings : DataFrame
-        ``network, seed, layer, reading, entropy``.
+        ``network, column, seed, layer, reading, entropy``.
     column : str
-        Of the thesis tables.
+        Of the thesis tables; rows of other columns are left out.
 
     Returns
     -------
@@ -131,7 +131,8 @@ def reading_distances(readings: pd.DataFrame, *, column: str = "Random ImageNet"
         of distance.
     """
     known = published_entropies()
-    merged = readings.merge(known[known["column"] == column], on=["network", "layer"])
+    known = known[known["column"] == column]
+    merged = readings.merge(known, on=["network", "column", "layer"])
     merged["distance"] = (merged["entropy"] - merged["published"]).abs()
     rows = []
     for reading, part in merged.groupby("reading", sort=False):

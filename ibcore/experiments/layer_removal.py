@@ -20,6 +20,7 @@ from ibcore.experiments.shared import (
     precision_of,
 )
 from ibcore.freezing import layer_entropies
+from ibcore.gradcam import modules_evaluating
 from ibcore.pruning.layer_removal import (
     DOCUMENT,
     ORDERS,
@@ -123,17 +124,19 @@ def multiplications(model: nn.Module, image: torch.Tensor) -> int:
     kinds = nn.Conv2d | nn.Linear
     layers = [module for module in model.modules() if isinstance(module, kinds)]
     handles = [layer.register_forward_hook(count) for layer in layers]
-    with torch.no_grad():
-        model(image)
-    for handle in handles:
-        handle.remove()
+    try:
+        with modules_evaluating(model), torch.no_grad():
+            model(image)
+    finally:
+        for handle in handles:
+            handle.remove()
     return sum(counts)
 
 
 def seconds_per_image(model: nn.Module, images: torch.Tensor, *, repeats: int = 5) -> float:
-    """Shortest of several measured times of a forward pass, divided by the number of images."""
+    """Shortest of several times of a forward pass in evaluation mode, by the number of images."""
     best = float("inf")
-    with torch.no_grad():
+    with modules_evaluating(model), torch.no_grad():
         for _ in range(repeats):
             started = time.perf_counter()
             model(images)

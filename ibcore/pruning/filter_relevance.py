@@ -34,6 +34,8 @@ def map_layers(model: nn.Module, layers: Sequence[str], *, view: str) -> dict[st
         Names of convolutions.
     view : {"activated", "convolution"}
         The next ReLU of the network (HRel on VGG), or the convolution itself (HRel on ResNet).
+        "Next" in the order of ``model.named_modules()``: for networks that use each ReLU once, in
+        that order. In residual networks take "convolution".
 
     Raises
     ------
@@ -69,8 +71,17 @@ def _batches(model, images, labels, layers, view, batch_size):
         raise ValueError(f"{len(images)} images and {len(labels)} labels")
     places = map_layers(model, layers, view=view)
     wanted = list(dict.fromkeys(places.values()))
-    for some, own in zip(images.split(batch_size), labels.split(batch_size), strict=True):
+    whole = (len(images) - len(images) % batch_size) or len(images)
+    parts = images[:whole].split(batch_size), labels[:whole].split(batch_size)
+    for some, own in zip(*parts, strict=True):
         recorded = record_activations(model, some, wanted)
+        for layer, place in places.items():
+            shape, filters = tuple(recorded[place].shape), model.get_submodule(layer).out_channels
+            if shape[1:2] != (filters,):
+                raise ValueError(
+                    f"{place!r} does not follow the {filters} filters of {layer!r}: its output has "
+                    f'shape {shape}; view="convolution" looks at the convolution itself'
+                )
         yield {layer: recorded[place] for layer, place in places.items()}, own
 
 
@@ -100,6 +111,7 @@ def kernel_widths(
     view : {"activated", "convolution"}
         See `map_layers`.
     batch_size : int
+        An incomplete last batch is left out, unless it is the only one.
 
     Returns
     -------
@@ -109,7 +121,8 @@ def kernel_widths(
     Raises
     ------
     ValueError
-        As `map_layers`; for no images, labels that do not fit, a batch size that is not positive.
+        As `map_layers`; for no images, labels that do not fit, a batch size that is not positive,
+        and maps of another number of filters than the convolution has.
 
     Notes
     -----
@@ -199,7 +212,8 @@ def score_filters(
     view : {"activated", "convolution"}
         See `map_layers`.
     batch_size : int
-        Images that are looked at together.
+        Images that are looked at together; an incomplete last batch is left out, unless it is the
+        only one.
     widths : mapping, optional
         Kernel width of every layer for HRel; by default `kernel_widths` of these images.
     alpha : float

@@ -100,6 +100,31 @@ def test_kernel_widths_are_smoothed_over_batches(model):
     assert found == {"conv1": pytest.approx(0.9 * first + 0.1 * second)}
 
 
+@pytest.mark.parametrize("score", ["HRel", "spatial entropy"])
+def test_an_incomplete_last_batch_is_left_out_unless_it_is_the_only_one(model, score):
+    images, labels = batch()
+    options = {"score": score, "levels": 8}
+    whole = score_filters(model, images[:40], labels[:40], LAYERS, batch_size=20, **options)
+    more = torch.cat([images, 5 + images[:1]]), torch.cat([labels, labels[:1]])
+    ragged = score_filters(model, *more, LAYERS, batch_size=20, **options)
+    alone = score_filters(model, images, labels, LAYERS, batch_size=100, **options)
+    once = score_filters(model, images, labels, LAYERS, batch_size=40, **options)
+    for layer in LAYERS:
+        assert np.array_equal(whole[layer], ragged[layer])
+        assert np.array_equal(alone[layer], once[layer])
+
+
+def test_maps_of_other_filters_are_refused():
+    """The next ReLU in the order of the modules is that of a later, wider layer."""
+    net = nn.Sequential(nn.Conv2d(2, 3, 1), nn.Conv2d(3, 4, 1), nn.ReLU())
+    words = (
+        r"'2' does not follow the 3 filters of '0': its output has shape \(40, 4, 4, 4\); "
+        'view="convolution"'
+    )
+    with pytest.raises(ValueError, match=words):
+        score_filters(net, *batch(), ["0"], score="HRel")
+
+
 def test_quantised():
     T = torch.randn(5, 4, 3, 3, generator=torch.Generator().manual_seed(0))
     T[:, 2] = 7.0

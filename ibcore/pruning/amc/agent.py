@@ -31,7 +31,7 @@ class AgentSettings:
     memory : int
         Episodes that the replay memory holds.
     warmup : int
-        First episodes, with uniformly random actions and no update.
+        First episodes, with uniformly random actions and no update (one more in AMC's program).
     noise, decay : float
         Standard deviation of the exploration after the warm-up, and its factor per episode.
     baseline_rate : float
