@@ -135,6 +135,17 @@ plotting.intervals(axes[0, 0], rows, label="reading", xlabel="mean |ours - publi
 chapter.figure("readings", figure, "Distance of each reading to the published random columns")
 
 # %% [markdown]
+# Grad-CAM ends with a ReLU; whether the documents' maps have it is not said. The table shows what
+# it does, for trained weights too.
+
+# %%
+chapter.data_from(runs)
+effect = claims.relu_effect(readings)
+chapter.table(
+    "relu", effect, "Mean entropy over layers with and without Grad-CAM's ReLU, 95% over seeds"
+)
+
+# %% [markdown]
 # ## What the steps are made of
 #
 # Mean change of entropy from one layer to the next, by what the next layer does to its input, for

@@ -135,6 +135,26 @@ def test_distances_to_the_random_column_are_those_of_random_weights():
     assert claims.reading_distances(both)["all"].tolist() == pytest.approx([0.005])
 
 
+def test_relu_effect():
+    rows = [
+        (run, seed, layer, reading, 0.5 + 0.1 * (reading == "without ReLU") * change)
+        for run, changes, seeds in (("a", (1, -2), 2), ("b", (3, 0), 1))
+        for seed in range(seeds)
+        for layer, change in zip(("conv1", "conv2"), changes, strict=True)
+        for reading in ("documents", "without ReLU", "rounded")
+    ]
+    table = pd.DataFrame(rows, columns=["run", "seed", "layer", "reading", "entropy"])
+    found = claims.relu_effect(table).set_index("run")
+    assert found["seeds"].to_dict() == {"a": 2, "b": 1}
+    assert found["with"].tolist() == pytest.approx([0.5, 0.5])
+    assert found["without"].tolist() == pytest.approx([0.45, 0.65])
+    assert found["difference"].tolist() == pytest.approx([-0.05, 0.15])
+    assert found.loc["a", ["low", "high"]].tolist() == pytest.approx([-0.05, -0.05])
+    assert np.isinf(found.loc["b", "high"])
+    assert found["largest"].tolist() == pytest.approx([-0.2, 0.3])
+    assert found["layer"].tolist() == ["conv2", "conv1"]
+
+
 def test_beside_published():
     known = everything(0.0, (0,)).assign(column="Random ImageNet", low=0.1, high=0.9)
     intervals = known.rename(columns={"entropy": "mean"})

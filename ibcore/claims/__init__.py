@@ -132,6 +132,7 @@ from ibcore.claims.saliency import (
     mt_2,
     published_entropies,
     reading_distances,
+    relu_effect,
     shuffled_baseline,
 )
 from ibcore.claims.szt import (
@@ -242,6 +243,7 @@ __all__ = [
     "published_entropies",
     "rank_correlation",
     "reading_distances",
+    "relu_effect",
     "reward_correlation",
     "score_agreement",
     "shuffled_baseline",

@@ -143,6 +143,39 @@ def reading_distances(readings: pd.DataFrame, *, column: str = "Random ImageNet"
     return pd.DataFrame(rows).sort_values("all", ignore_index=True)
 
 
+def relu_effect(readings: pd.DataFrame) -> pd.DataFrame:
+    """What Grad-CAM's ReLU does to the entropy of the maps, one row per run.
+
+    Parameters
+    ----------
+    readings : DataFrame
+        ``run, seed, layer, reading, entropy`` with the readings "documents" and "without ReLU".
+
+    Returns
+    -------
+    DataFrame
+        ``run, seeds``, means over layers and seeds ``with`` and ``without``, their ``difference``
+        with ``low, high`` (95% over seeds, infinite for one), and the ``largest`` difference of a
+        layer (mean over seeds) with its name.
+    """
+    values = readings.pivot_table(
+        index=["run", "seed", "layer"], columns="reading", values="entropy", sort=False
+    )
+    values = values[["documents", "without ReLU"]].dropna()
+    change = values["without ReLU"] - values["documents"]
+    rows = []
+    for run, part in values.groupby("run", sort=False):
+        found = interval(change[run].groupby("seed").mean())
+        layers = change[run].groupby("layer", sort=False).mean()
+        largest = layers.abs().idxmax()
+        means = part["documents"].mean(), part["without ReLU"].mean()
+        rows.append(
+            (run, found.n, *means, found.mean, found.low, found.high, layers[largest], largest)
+        )
+    names = ["run", "seeds", "with", "without", "difference", "low", "high", "largest", "layer"]
+    return pd.DataFrame(rows, columns=names)
+
+
 def depth_correlations(units: pd.DataFrame) -> dict[str, np.ndarray]:
     """Run to Spearman's correlation of entropy with depth, one per unit (0 if nothing varies)."""
     found = {}

@@ -109,7 +109,7 @@ class Config:
     images: int | None = None
     crop: int | None = None
     replicas: int = 1
-    readings: tuple[str, ...] = ("documents", "pixels shuffled, then resized")
+    readings: tuple[str, ...] = ("documents", "without ReLU", "pixels shuffled, then resized")
     train_splits: tuple[str, ...] = ()
     n_train: int | None = None
     epochs: int = 0
