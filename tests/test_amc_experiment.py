@@ -89,6 +89,27 @@ def test_what_there_is(tables):
     assert (episodes["macs_kept"] <= episodes["share"]).all()
 
 
+def test_searches_are_rewarded_on_validation_images_with_the_seed_of_the_replica(monkeypatch):
+    """15 images for validation, 20 for the test."""
+    Evaluation, search, images, seeds = amc.Evaluation, amc.search, [], []
+
+    def evaluation(pruner, X, Y, **options):
+        images.append(len(X))
+        return Evaluation(pruner, X, Y, **options)
+
+    def searching(*arguments, **options):
+        seeds.append(options["seed"])
+        return search(*arguments, **options)
+
+    monkeypatch.setattr(amc, "Evaluation", evaluation)
+    monkeypatch.setattr(amc, "search", searching)
+    config = dataclasses.replace(SMALL, n_validation=15, macs_kept=(0.5,), epochs=1)
+    run(config, 3)
+    run(config, 4)
+    assert set(images) == {15}
+    assert seeds == [3] * 3 + [4] * 3
+
+
 def test_networks_from_their_parts(tables):
     model, ((X, Y), (X_val, Y_val), test) = by_hand()
     networks = tables["networks"].set_index(["share", "method"])

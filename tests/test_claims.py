@@ -11,6 +11,7 @@ from scipy import stats
 
 from ibcore import claims, results
 from ibcore.claims import CONTRADICTED, INCONCLUSIVE, SUPPORTED, UNINFORMATIVE, Verdict
+from ibcore.claims.curves import beyond_band
 
 # ---------------------------------------------------------------- intervals
 
@@ -603,6 +604,12 @@ def test_ll_2_is_not_supported_by_one_width_of_four():
     assert found.statistic.endswith("most widths begin at one I(X;T) in 100% of the cases")
 
 
+def test_ll_2_is_supported_if_half_of_the_cases_have_an_order():
+    tied = widths(nearly_all_begin_at_0, WIDE_FAST)
+    table = pd.concat([tied, widths(first_values(0.1), WIDE_FAST, dataset="Fashion")])
+    assert claims.ll_2(table, limits_of(table)).verdict == SUPPORTED
+
+
 def test_ll_2_averages_over_data_sets_and_sets():
     """Two data sets that say the opposite cancel in every seed."""
     one = widths(first_values(0.1), WIDE_FAST)
@@ -618,6 +625,14 @@ def test_epochs_to_level_takes_the_bound_where_all_reach_it():
     assert found["level"].unique().tolist() == [1.0]
     assert found.set_index("width")["epochs"].to_dict() == {1: 20, 3: 10, 6: 5, 12: 2}
     assert list(found) == ["seed", "dataset", "set", "width", "epochs", "level"]
+
+
+def test_epochs_to_level_takes_the_bound_where_all_come_near_it():
+    """All end at 0.97 of the bound, of which 0.95 are asked."""
+    table = widths(first_values(0.1), WIDE_FAST, seeds=1).assign(ceiling_Y=1.0)
+    table["I_TY"] = table["I_TY"].clip(upper=0.97)
+    found = claims.epochs_to_level(table, "I_TY", by="width", bound="ceiling_Y")
+    assert found["level"].unique().tolist() == [1.0]
 
 
 def test_epochs_to_level_takes_what_all_reach_otherwise():
@@ -776,6 +791,22 @@ def test_what_does_not_drop_does_not_fall_whatever_its_noise_bands():
     assert found["falls"].tolist() == ["no", "open"]
 
 
+def test_a_drop_above_the_smallest_band_may_be_open():
+    table = pd.DataFrame({"seed": range(4), "drop": 0.07, "band": [0.05, 0.05, 0.05, 0.3]})
+    assert beyond_band(table) == INCONCLUSIVE
+
+
+def test_drop_and_band_are_those_of_the_layers_that_could_fall():
+    rows = [
+        (seed, layer, capped, drop, band)
+        for seed in range(3)
+        for layer, capped, drop, band in (("a", True, 0.0, 0.3), ("b", False, 2.0, 0.1))
+    ]
+    table = pd.DataFrame(rows, columns=["seed", "layer", "capped", "drop", "band"])
+    verdict, drop, band = claims.compression(table.assign(run="r", set="test"))
+    assert (verdict, drop.mean, band) == (SUPPORTED, 2.0, pytest.approx(0.1))
+
+
 def test_beyond_null_is_paired_and_takes_the_last_epoch():
     rows = [("a", seed, epoch, 10.0 * seed + epoch) for seed in range(3) for epoch in (0, 5)]
     real = pd.DataFrame(rows, columns=["layer", "seed", "epoch", "I_TY"])
@@ -852,6 +883,15 @@ def level(by_size, rise=0.0):
 def test_ll_4(curve, expected):
     found = claims.ll_4(sizes(curve))
     assert (found.claim, found.verdict, found.seeds) == ("LL-4", expected, 4)
+
+
+def test_ll_4_looks_at_the_last_fifth_and_at_one_series_at_a_time():
+    """Ten snapshots: a jump at the ninth is over, and series may have levels of their own."""
+    jump = sizes(lambda size, seed, epochs: 3.0 * (epochs >= 8) + 0.001 * seed)
+    assert claims.ll_4(jump).verdict == SUPPORTED
+    apart = sizes(lambda size, seed, epochs: 3.0 + 0.001 * seed + 0 * epochs)
+    apart["I_TY"] += 0.2 * (apart["series"] == "depth")
+    assert claims.ll_4(apart).verdict == SUPPORTED
 
 
 @pytest.mark.parametrize(

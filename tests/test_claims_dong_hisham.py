@@ -222,6 +222,21 @@ def test_dh_3_pairs_the_seeds():
     assert text.endswith("against the claim: none")
 
 
+@pytest.mark.parametrize(
+    ("less", "verdict"), [(0.03, INCONCLUSIVE), (0.2, CONTRADICTED), (-0.2, SUPPORTED)]
+)
+def test_hundredths_of_a_bit_decide_nothing(less, verdict):
+    """A fall of I(T;Y) beside one of I(X;T) that is larger by a little, by much, or smaller."""
+    shape = HUMP * 0.5 / (HUMP.max() - HUMP[-1])
+    table = pd.concat(
+        [
+            curves("ReLU", RISE, RISE, noise=0.001),
+            curves("ReLU L2", shape * (0.5 + less) / 0.5, shape, noise=0.001),
+        ]
+    )
+    assert claims.dh_3(table, BOUNDS, {"ReLU L2": "ReLU"}).verdict == verdict
+
+
 def test_dh_3_names_what_speaks_against_it():
     found = claims.dh_3(with_penalty((HUMP, RISE), (RISE, HUMP)), BOUNDS, PAIRS)
     assert found.statistic.endswith(

@@ -62,6 +62,17 @@ def test_a_rise_and_a_level_are_found_exactly():
     assert found[["rises", "climbs", "follows"]].tolist() == [True, False, True]
 
 
+def late(epoch):
+    return np.nan if epoch < 3 else np.minimum((epoch - 3) / 16, 1)
+
+
+@pytest.mark.parametrize("curve", [rise_and_level(bend=16, rise=1.0), late])
+def test_epochs_to_level_count_from_the_first_value_to_nine_tenths(curve):
+    """A ramp of 16 epochs is at 0.9 after 14.4."""
+    (row,) = fits({"a": curve}, seeds=1, epochs=np.arange(41)).to_dict("records")
+    assert row["epochs_to_level"] == 15
+
+
 @pytest.mark.parametrize(
     ("curve", "answers"),
     [
@@ -141,6 +152,27 @@ def up_and_down(epoch):
 
 def down(epoch):
     return 9 - 0.2 * epoch
+
+
+def test_the_early_slope_is_that_of_epochs_0_to_5():
+    """Of min(epoch, 4): the covariance 15 of six epochs by their squared deviations 17.5."""
+
+    def curve(epoch):
+        return 3 + np.minimum(epoch, 4)
+
+    text = claims.ma_1(information({"a": curve}, {"a": curve})).statistic
+    assert text.count(f"epochs {15 / 17.5:.3f} [") == 2
+
+
+def test_the_floor_of_the_noise_band_is_that_of_the_reading():
+    """A fall of 0.03: nothing in bits, something where values lie around 0.4."""
+
+    def curve(epoch):
+        return 0.1 * np.minimum(epoch, 6) - 0.003 * np.maximum(epoch - 10, 0)
+
+    rows = information({"a": curve}, {"a": curve}).assign(baseline_XT=-1.0, baseline_TY=-1.0)
+    assert claims.ma_1(rows).verdict == SUPPORTED
+    assert claims.ma_1(rows.assign(reading="literal")).verdict == CONTRADICTED
 
 
 @pytest.mark.parametrize(
@@ -248,6 +280,18 @@ def test_ma_3(bends, verdict):
     assert "4 [4, 4] rising layers" in found.statistic
 
 
+def test_ma_3_orders_the_layers_of_one_network():
+    """Two networks in which depth rises with the epochs, one of them later as a whole."""
+    rows = [
+        (run, seed, first + i, str(first + i), True, late + i)
+        for run, first, late in (("A", 0, 20), ("B", 3, 1))
+        for seed in range(3)
+        for i in range(3)
+    ]
+    columns = ["run", "seed", "layer_index", "layer", "rises", "epochs_to_level"]
+    assert claims.ma_3(pd.DataFrame(rows, columns=columns)).verdict == SUPPORTED
+
+
 def test_ma_3_needs_three_rising_layers():
     found = claims.ma_3(fits({"a": rise_and_level(), "b": climb, "c": fall, "d": flat}))
     assert found.verdict == INCONCLUSIVE
@@ -299,6 +343,14 @@ def pairs(*, drop, level, **options):
         curves[before] = rise_and_level(start=0.4, rise=0.1)
         curves[after] = rise_and_level(start=0.4 - drop, rise=level - 0.4 + drop)
     return table(curves, **options)
+
+
+def test_a_level_is_the_mean_of_the_last_five_epochs():
+    curves = {}
+    for before, after in claims.PAIRS:
+        curves[before], curves[after] = flat, lambda epoch: 0.5 if epoch > EPOCHS[-6] else 1.0
+    levels = claims.continuation(table(curves, seeds=1))["level_after"]
+    assert levels.tolist() == pytest.approx([0.5] * len(claims.PAIRS))
 
 
 def test_continuation_by_hand():

@@ -180,6 +180,14 @@ def test_pd_3_cannot_see_behind_the_ceiling():
     assert "I(X;T) 0.00 [0.00, 0.00] bit" in found.statistic
 
 
+def test_pd_3_can_see_a_layer_that_leaves_the_ceiling_once():
+    both = measurements({"layer2.1": MUTE, "pool": MUTE}).assign(I_XT=CEILING, I_TY=3.0)
+    last = (both["layer"] == "pool") & (both["epoch"] == both["epoch"].max())
+    both.loc[last, "I_XT"] -= 0.3
+    found = claims.pd_3(both, BOUNDS, before="layer2.1", after="pool")
+    assert found.verdict != UNINFORMATIVE
+
+
 def test_pd_3_averages_filters():
     layers = {"layer2.1": lambda _, f: (4.0 + f, 0.0), "pool": lambda _, f: (2.0 + f, 0.0)}
     found = claims.pd_3(

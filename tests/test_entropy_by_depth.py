@@ -8,6 +8,7 @@ import pooch
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional
 
 from ibcore import datasets, models
 from ibcore.datasets.weights import Weights
@@ -79,6 +80,53 @@ def test_readings_are_means_and_count_what_they_leave_out(tables):
     assert (wide["resized, then pixels shuffled"] > wide["documents"]).mean() > 0.9
     assert not np.allclose(wide["bilinear"], wide["documents"])
     assert not np.allclose(wide["without ReLU"], wide["documents"])
+
+
+def maps_of(activations, reading, size):
+    return entropy_by_depth._integer_maps(activations, reading, size, np.random.default_rng(0))[0]
+
+
+def test_pixels_are_shuffled_before_or_after_resizing():
+    """Shuffling last keeps the grey levels of the resized map, shuffling first does not."""
+    activations = torch.rand(1, 4, 4, generator=torch.Generator().manual_seed(0))
+    plain, first, last = (
+        maps_of(activations, reading, (8, 8)).flatten()
+        for reading in (
+            "documents",
+            "pixels shuffled, then resized",
+            "resized, then pixels shuffled",
+        )
+    )
+    assert torch.equal(last.sort().values, plain.sort().values)
+    assert not torch.equal(last, plain)
+    assert not torch.equal(first.sort().values, plain.sort().values)
+
+
+@pytest.mark.parametrize(
+    ("reading", "expected"),
+    [
+        ("documents", [0, 254, 127, 255]),
+        ("rounded", [0, 255, 128, 255]),
+        ("64 levels", [0, 62, 31, 63]),
+    ],
+)
+def test_readings_of_a_map_by_hand(reading, expected):
+    activations = torch.tensor([[[0.0, 0.999], [0.5, 1.0]]])
+    assert maps_of(activations, reading, (2, 2)).flatten().tolist() == expected
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_accuracy_of_a_network_that_knows_the_labels(right):
+    material = load(TRAINED)
+    answers = iter(torch.from_numpy(material.pictures.Y if right else 9 - material.pictures.Y))
+
+    class Knows(nn.Module):
+        def forward(self, images):
+            return functional.one_hot(torch.stack([next(answers) for _ in images]), 10).float()
+
+    X = torch.from_numpy(material.pictures.X)
+    found = entropy_by_depth._accuracy(TRAINED, Knows(), X, material, 0)
+    assert found["accuracy"] == right
 
 
 def test_kinds_and_sides(tables):

@@ -6,11 +6,14 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional
 
 from ibcore import models, results, sweep
 from ibcore.experiments import filter_pruning
 from ibcore.experiments.filter_pruning import Config, device_name, load, run
+from ibcore.experiments.shared import Samples
 from ibcore.pruning.surgery import count_parameters, remove_channels, shared_channels
+from ibcore.seeds import derived_seed
 from ibcore.training import Checkpoint
 
 VGG = Config(
@@ -113,6 +116,52 @@ def test_scores_of_the_trained_networks(tables):
         "random": 60,
     }
     assert (timings["seconds"] > 0).all()
+
+
+def test_the_trained_network_is_pruned_and_trained_on(monkeypatch):
+    """Losses on the test images before and after the first removal, by hand."""
+    config = dataclasses.replace(
+        VGG,
+        replicas=1,
+        configurations={"one": "32-128-256-256-512-512-512-512"},
+        scores={"magnitude": {}},
+        pruned_by=("magnitude",),
+    )
+    fit, rates = filter_pruning.fit, []
+
+    def spy(*arguments, **options):
+        rates.append(options["learning_rate"])
+        return fit(*arguments, **options)
+
+    monkeypatch.setattr(filter_pruning, "fit", spy)
+    losses = run(config, 3)["history"].set_index(["round", "epoch"])["test_loss"]
+    assert rates == [0.05, 0.02, 0.02]
+    dataset = load(config)
+    X, Y = torch.from_numpy(dataset.X), torch.from_numpy(dataset.Y)
+    X = X.to(memory_format=torch.channels_last)
+    model = models.build("vgg11_bn", seed=derived_seed(3, "weights"), width=1 / 16)
+    model = model.to(memory_format=torch.channels_last)
+    order = derived_seed(3, "order of unpruned, round 0")
+    fit([model], X, Y, rows=torch.arange(60)[None], seeds=[order], **VGG.training)
+
+    @torch.no_grad()
+    def loss(network):
+        return functional.cross_entropy(network.eval()(X[60:]), Y[60:]).item()
+
+    assert losses[0, 2] == pytest.approx(loss(model), rel=1e-4)
+    smallest = model.features[0].weight.abs().sum((1, 2, 3)).argmin().item()
+    pruned = remove_channels(model, X[:1], {"features.0": [smallest]})
+    assert losses[1, 0] == pytest.approx(loss(pruned), rel=1e-3)
+
+
+def test_images_for_the_scores_keep_their_labels():
+    Y = np.arange(90) % 10
+    X = np.ones((90, 3, 32, 32), np.float32) * Y[:, None, None, None].astype(np.float32)
+    names = dict.fromkeys(("label", "source", "note", "fingerprint"), "")
+    samples = Samples(X=X, Y=Y, classes=tuple("0123456789"), n_train=60, **names)
+    images, labels = filter_pruning._Work(VGG, 0, samples, None, "").images({"samples": 30}, 0, "a")
+    assert len(images) == 30
+    assert torch.equal(images[:, 0, 0, 0].long(), labels)
 
 
 def test_the_filters_with_the_lowest_scores_go(monkeypatch):

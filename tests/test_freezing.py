@@ -1,5 +1,6 @@
 """Freezing: the rule by hand, what freezing takes away, followers, and interrupted trainings."""
 
+import itertools
 import math
 import re
 from functools import partial
@@ -10,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from ibcore import models
+from ibcore import freezing, models
 from ibcore.estimators import aura_matrix_entropy
 from ibcore.freezing import (
     LayerFreezing,
@@ -66,6 +67,12 @@ def test_nothing_freezes_in_the_warm_up_or_without_a_value():
     assert first_calm_epoch([0.5] * 4, rule(warm_up=4)) is None
     assert first_calm_epoch([0.5, 0.5, math.nan, 0.5, 0.5], rule(warm_up=2)) == 4
     assert first_calm_epoch([], rule(warm_up=2)) is None
+
+
+def test_calm_is_less_than_epsilon():
+    half = Rule(statistic="range", epsilon=0.5, window=2, warm_up=2)
+    assert first_calm_epoch([0.0, 0.0, 0.5, 1.0], half) is None
+    assert first_calm_epoch([0.0, 0.0, 0.5, 0.5 + 2**-20], half) == 3
 
 
 def test_a_larger_epsilon_never_freezes_later():
@@ -341,6 +348,24 @@ def test_times_are_measured_for_every_member_and_epoch(trained):
     for row in freezing.times:
         assert (row["training"] > 0) == (row["epoch"] > 0)
         assert row["measuring"] > 0
+
+
+def test_an_epoch_is_timed_by_itself(monkeypatch):
+    """By a clock that moves on by a second whenever it is read; an epoch has three batches."""
+    clock = itertools.count()
+    monkeypatch.setattr(LayerFreezing, "_now", lambda self: float(next(clock)))
+    _, found = train()
+    trained = {row["training"] for row in found.times if row["epoch"] > 0}
+    assert trained == {3}
+
+
+def test_constant_maps_are_counted_and_not_taken_for_0(monkeypatch):
+    def entropies(network, images, layers):
+        return {layer: torch.tensor([0.5, math.nan]) for layer in layers}
+
+    monkeypatch.setattr(freezing, "layer_entropies", entropies)
+    _, found = train()
+    assert {(row["entropy"], row["constant"]) for row in found.entropies} == {(0.5, 0.5)}
 
 
 class Stop(Callback):

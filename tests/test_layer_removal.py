@@ -3,6 +3,7 @@
 import dataclasses
 import re
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -28,6 +29,7 @@ from ibcore.pruning.layer_removal import (
     without,
     without_convolution,
 )
+from ibcore.seeds import derived_seed
 from ibcore.training import Callback, Checkpoint
 
 AFTER_4 = (64, 64, "M", 128, 128, "M", 256, "M", 512, "M", 512, 512, 512, "M")
@@ -242,6 +244,41 @@ def test_every_way_removes_one_layer_at_a_time(stages):
         assert part["multiplications"].is_monotonic_decreasing
     assert (stages["microseconds"] > 0).all()
     assert stages["accuracy"].between(0, 1).all()
+
+
+def test_what_is_trained_and_what_is_tested(monkeypatch):
+    """The control goes on training as long as the others; accuracies are of the test images."""
+    fit, trained = layer_removal.fit, []
+
+    def spy(networks, X, Y, **options):
+        trained.append((len(networks), len(X), options["epochs"]))
+        return fit(networks, X, Y, **options)
+
+    monkeypatch.setattr(layer_removal, "fit", spy)
+    monkeypatch.setattr(layer_removal, "accuracy", lambda network, X, Y: len(X))
+    config = dataclasses.replace(CONFIG, removals=1, replicas=1, retrain=2)
+    stages = run(config, 1)["stages"]
+    assert trained == [(2, 40, 1), (len(config.ways), 40, 2)]
+    assert set(stages["accuracy"]) == {20}
+    known = stages.dropna(subset="step")
+    assert len(known) > 0
+    assert (known["falls_not"].astype(bool) == (known["step"] >= 0)).all()
+
+
+def test_a_step_is_the_entropy_after_a_convolution_minus_that_before(monkeypatch):
+    """Entropies that rise by 1 from layer to layer, of images drawn by lot."""
+    seen = []
+
+    def entropies(network, images, layers):
+        seen.append(images)
+        return {layer: torch.tensor([float(i)]) for i, layer in enumerate(layers)}
+
+    monkeypatch.setattr(layer_removal, "layer_entropies", entropies)
+    dataset = load(CONFIG)
+    work = layer_removal._Removal(CONFIG, 3, dataset, None)
+    assert set(work.steps(models.build("vgg11", width=1 / 64), 1).values()) == {1.0}
+    order = np.random.default_rng(derived_seed(3, "probe 1")).permutation(40)[:8]
+    assert torch.equal(seen[0], torch.from_numpy(dataset.X[order]))
 
 
 def test_all_ways_start_from_the_same_network(stages):

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from torch.nn import functional
 
 from ibcore import models
 from ibcore.estimators import aura_matrix_entropy, shuffled_pixels, spatial_information
@@ -112,19 +113,35 @@ def test_the_last_layer_has_one_pixel_and_is_degenerate(tables):
 
 @pytest.mark.parametrize(("levels", "reading"), [(256, "literal"), (8, "raw")])
 def test_information_by_hand(tables, levels, reading):
-    maps, constant = by_hand(3, probe(3, "probe 0"))
+    images = probe(3, "probe 0")
+    maps, constant = by_hand(3, images)
     coarse = {layer: values // (256 // levels) for layer, values in maps.items()}
+    rng = np.random.default_rng(derived_seed(3, "shuffle 0"))
+    shuffled = {
+        layer: quantise(shuffled_pixels(found, rng=rng), size=32) // (256 // levels)
+        for layer, found in grad_cam(untrained(3), images, LAYERS).items()
+    }
     rows = tables["information"].query("seed == 3 and epoch == 0 and levels == @levels")
     assert rows["layer"].tolist() == ["features.3", "features.5"]
     for row in rows.itertuples():
         for name, end in (("XT", "features.0"), ("TY", "features.7")):
             kept = ~(constant[row.layer] | constant[end])
-            values = spatial_information(
-                coarse[end], coarse[row.layer], levels=levels, reading=reading
-            )
             assert getattr(row, f"n_{name}") == kept.sum()
-            assert getattr(row, f"I_{name}") == pytest.approx(values.numpy()[kept].mean())
-            assert getattr(row, f"baseline_{name}") != getattr(row, f"I_{name}")
+            for column, of_layer in (("I", coarse), ("baseline", shuffled)):
+                values = spatial_information(
+                    coarse[end], of_layer[row.layer], levels=levels, reading=reading
+                )
+                expected = values.numpy()[kept].mean()
+                assert getattr(row, f"{column}_{name}") == pytest.approx(expected)
+
+
+def test_the_test_loss_is_that_of_the_test_images():
+    found = run(change(SMALL, epochs=0), 3)["history"].query("seed == 3 and epoch == 0")
+    dataset = load(SMALL)
+    with torch.no_grad():
+        logits = untrained(3).eval()(torch.from_numpy(dataset.X[60:]))
+    expected = functional.cross_entropy(logits, torch.from_numpy(dataset.Y[60:])).item()
+    assert found["test_loss"].item() == pytest.approx(expected, rel=1e-4)
 
 
 def test_all_layers_are_informed_by_default():

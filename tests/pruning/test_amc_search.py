@@ -114,6 +114,17 @@ def test_accuracy():
     assert accuracy(Fixed(), scores, wanted) == pytest.approx((900 + 75) / 1200)
 
 
+@pytest.mark.parametrize(
+    "look", [convolution_entropy, lambda model, X: accuracy(model, X, torch.zeros(4).long())]
+)
+def test_rewards_do_not_move_batch_normalisation(look):
+    layers = nn.Conv2d(1, 1, 1), nn.BatchNorm2d(1), nn.Conv2d(1, 2, 1), nn.Flatten()
+    model = nn.Sequential(*layers).train()
+    look(model, torch.rand(4, 1, 4, 4, generator=torch.Generator().manual_seed(0)))
+    assert model[1].num_batches_tracked == 0
+    assert model.training
+
+
 def test_a_candidate_by_hand(pruner):
     counts = (4, 5, 6, 7, 8, 9, 10, 11)
     reward, info = evaluation(pruner, "entropy minimisation")(counts)

@@ -295,3 +295,9 @@ def test_least_relevant():
     assert least_relevant(scores, groups, [4, 2], [5, 5]) == {}
     with pytest.raises(ValueError, match="shorter"):
         least_relevant(scores, groups, [1], [1])
+
+
+def test_shared_channels_have_the_mean_score_of_their_layers():
+    """By the mean channel 0 is the lowest, by the smallest or largest score it is another."""
+    scores = {"a": np.array([0.0, 0.4, 0.9]), "b": np.array([0.6, 0.3, 0.9])}
+    assert least_relevant(scores, [("a", "b")], [2], [1]) == {"a": [0]}
