@@ -208,6 +208,9 @@ table[["claim", "verdict", "statistic", "data"]]
 #   maps of the layers' own size are out of the question. Whether the ReLU is applied, whether
 #   numbers are truncated or rounded, and whether they are so before or after the resizing, cannot
 #   be told from these columns.
+# - For trained weights the ReLU matters little more: in the laptop profile it lowers the mean over
+#   layers of the trained LeNets by 0.010 [0.007, 0.013] and 0.015 [0.013, 0.017], raises that of
+#   SqueezeNet by less than 0.01, and moves no layer by more than 0.03.
 # - Near is not equal. In the laptop profile 9 of the 26 published random values lie outside our
 #   interval: AlexNet conv1, relu1 and conv5, VGG16 conv1, conv3, conv13, conv14 and maxpool5,
 #   ResNet50 block1.

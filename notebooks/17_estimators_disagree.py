@@ -198,6 +198,12 @@ print(start.groupby(["estimator", "layer"])["I_XT"].mean().round(1).to_string())
 #   parameter (bin width, noise variance, kernel width) sets the scale at which a layer is seen, and
 #   layers grow during training: an estimate with a fixed scale then rises, one whose scale follows
 #   the layer need not.
+# - In the paper profile (10,000 epochs; 1,000 and 150 on images) all five see the last hidden tanh
+#   layer of the 12-bit task fall, and the output layer. With ReLU hidden layers differ so much
+#   between seeds, of which one learns nothing, that nearly all answers are open. On the fully
+#   connected network the nearest neighbours and Rényi see three of the four hidden layers fall,
+#   binning two, the upper KDE bound one, the lower none. Nobody sees a convolution fall. Where two
+#   estimators both decide, they nearly always agree; much more often one of them cannot decide.
 # - The matrix-based estimate with a kernel width chosen by alignment changes its own scale while it
 #   measures. A fall of it mixes network and instrument.
 # - The nearest-neighbour entropy has no scale but a unit: a layer that shrinks loses entropy
@@ -205,7 +211,8 @@ print(start.groupby(["estimator", "layer"])["I_XT"].mean().round(1).to_string())
 #   and sets the floor of the estimate.
 # - The null models have the same $H(Y)$, so what an estimate of $I(T;Y)$ reaches with permuted
 #   labels too is bias, and on the 12-bit task memory as well. The last table shows for which
-#   estimates that is most of it.
+#   estimates that is most of it: in the paper profile binning reports 3.2 bits for hidden layers of
+#   the fully connected network, and 3.0 with permuted labels, Rényi 2.9 and 0.1.
 #
 # No claim of the documents is decided here; this notebook weighs the instruments behind them.
 
