@@ -59,7 +59,7 @@ measurements = runs.table("measurements").merge(settings, on="run")
 history, bounds = runs.table("history").merge(settings, on="run"), runs.table("bounds")
 first = next(iter(configs.values()))
 how = f"binning 0.67, {first.n_test} images, mean of {first.replicas} seeds"
-bounds.drop_duplicates(["set", "n", "ceiling_Y"]).drop(columns="run")
+bounds.drop_duplicates(["set", "n", "ceiling_Y"]).drop(columns=["run", "seed"])
 
 # %% [markdown]
 # ## Information planes

@@ -92,7 +92,8 @@ for table in tables.values():
 measurements, history, bounds = tables.values()
 stops = claims.early_stopping(history)
 main = measurements[(measurements["estimator"] == "KDE upper") & (measurements["parameter"] == 0.1)]
-bounds.drop_duplicates(["setting"]).drop(columns=["run", "l2"])
+limits = bounds.groupby(["setting", "n"], sort=False)[["distinct", "ceiling_X", "ceiling_Y"]]
+limits.agg(["min", "max"]).round(3)
 
 # %% [markdown]
 # ## Figures 2 to 5, with the learning curves beside them

@@ -29,8 +29,7 @@
 # | Rényi | a Gaussian kernel | $S(A) + S(B) - S(A \circ B)$ |
 #
 # A *null model* beside each network is trained on permuted labels: what an estimator reports there
-# about $I(T;Y)$ of unseen samples is bias. (All its seeds share one permutation, so the intervals
-# are of weights and splits.) Permuting keeps $H(Y)$ (in a sample of them but for
+# about $I(T;Y)$ of unseen samples is bias. Permuting keeps $H(Y)$ (in a sample of them but for
 # chance), so that both have the same limit. (On the 12-bit task all inputs are measured, so memory
 # of permuted labels adds to the bias.)
 #

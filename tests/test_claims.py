@@ -322,6 +322,20 @@ def test_a_layer_capped_in_some_seeds_shows_a_fall_but_not_its_absence(upper, ot
     assert claims.compression(found)[0] == verdict
 
 
+def test_every_seed_has_ceilings_of_its_own():
+    table = pd.DataFrame({"run": "a", "set": "test", "seed": [1, 0, 1], "I_XT": [2.0, 2.0, 1.0]})
+    bounds = pd.DataFrame(
+        {"run": "a", "set": "test", "seed": [0, 1], "ceiling_X": [3.0, 2.0], "ceiling_Y": [1, 0.9]}
+    )
+    found = claims.with_bounds(table, bounds)
+    assert found["ceiling_X"].tolist() == [2.0, 3.0, 2.0]
+    assert found["ceiling_Y"].tolist() == [0.9, 1.0, 0.9]
+    shared = claims.with_bounds(table, bounds[:1].drop(columns="seed"))
+    assert shared["ceiling_X"].tolist() == [3.0] * 3
+    with pytest.raises(ValueError, match="many-to-one"):
+        claims.with_bounds(table.drop(columns="seed"), bounds)
+
+
 def test_only_bounds_tell_which_layers_are_able_to_fall():
     with pytest.raises(ValueError, match="phases with bounds are needed"):
         claims.compression(claims.phases(curves(RISE)))

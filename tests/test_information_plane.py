@@ -82,7 +82,8 @@ def test_tables(szt, digits):
 
 def test_limits_hold(szt, digits):
     for tables in (szt, digits):
-        table = tables["measurements"].merge(tables["bounds"], on="set")
+        table = tables["measurements"].merge(tables["bounds"], on=["seed", "set", "n"])
+        assert len(table) == len(tables["measurements"])
         assert (table["I_XT"] <= table["ceiling_X"] + 1e-9).all()
         assert (table["I_TY"] <= table["ceiling_Y"] + 1e-9).all()
         assert (table["I_TY"] <= table["I_XT"] + 1e-9).all()
@@ -96,15 +97,19 @@ def entropy(labels):
 
 def test_bounds(szt, digits):
     data = datasets.load("szt", "all", n=200, allow_standin="only")
-    (row,) = szt["bounds"].to_dict("records")
-    assert row == {
-        "set": "all",
-        "n": 200,
-        "distinct": 200,
-        "ceiling_X": math.log2(200),
-        "ceiling_Y": pytest.approx(entropy(data.Y)),
-    }
-    rows = digits["bounds"].set_index("set")
+    assert szt["bounds"].to_dict("records") == [
+        {
+            "seed": seed,
+            "set": "all",
+            "n": 200,
+            "distinct": 200,
+            "ceiling_X": math.log2(200),
+            "ceiling_Y": pytest.approx(entropy(data.Y)),
+        }
+        for seed in (4, 5, 6)
+    ]
+    rows = digits["bounds"]
+    rows = rows[rows["seed"] == 1].set_index("set")
     for part, n in (("train", 60), ("test", 30)):
         data = datasets.load("mnist", part, n=n, allow_standin="only")
         assert rows.loc[part, "n"] == n
@@ -122,10 +127,16 @@ def test_history_falls_and_learns():
 def test_a_replica_is_what_one_trains_alone(szt):
     alone = run(change(SZT, replicas=1), 5)
     for name, table in alone.items():
-        expected = szt[name]
-        if "seed" in table:
-            expected = expected[expected["seed"] == 5].reset_index(drop=True)
-            pd.testing.assert_frame_equal(table, expected, atol=1e-5, rtol=0)
+        expected = szt[name][szt[name]["seed"] == 5].reset_index(drop=True)
+        pd.testing.assert_frame_equal(table, expected, atol=1e-5, rtol=0)
+
+
+def test_a_replica_of_a_null_model_is_what_one_trains_alone():
+    config = change(DIGITS, permute_labels=True)
+    together, alone = run(config, 0), run(change(config, replicas=1), 1)
+    for name, table in alone.items():
+        expected = together[name][together[name]["seed"] == 1].reset_index(drop=True)
+        pd.testing.assert_frame_equal(table, expected, atol=1e-5, rtol=0)
 
 
 def test_the_same_call_gives_the_same_bits(szt):
@@ -192,42 +203,74 @@ def test_sets_of_different_rows(monkeypatch):
     assert list(sets) == ["test", "train", "all"]
     monkeypatch.undo()
     limits = run(change(config, epochs=0), 0)["bounds"]
-    assert limits["n"].tolist() == [50, 150, 200]
+    assert limits["seed"].tolist() == [0] * 3 + [1] * 3 + [2] * 3
+    assert limits["n"].tolist() == [50, 150, 200] * 3
 
 
-def test_permuted_labels_are_the_same_labels_elsewhere(monkeypatch):
-    plain, null, other = (
-        captured(monkeypatch, config, seed)["labels"].numpy()
-        for config, seed in (
-            (SZT, 0),
-            (change(SZT, permute_labels=True), 0),
-            (change(SZT, permute_labels=True), 1),
-        )
-    )
-    assert np.bincount(null).tolist() == np.bincount(plain).tolist()
-    assert 60 < (null != plain).sum() < 140
-    assert (null != other).any()
-    before = load(SZT).Y
-    assert np.array_equal(before, plain)
+def test_every_seed_has_the_bounds_of_its_own_split(monkeypatch):
+    config = change(SZT, measured_sets=("test",))
+    given = captured(monkeypatch, config)
+    monkeypatch.undo()
+    limits = run(change(config, epochs=0), 0)["bounds"].set_index("seed")["ceiling_Y"]
+    for seed, rows in enumerate(given["callbacks"][0]._test_rows):
+        assert limits[seed] == pytest.approx(entropy(given["labels"][rows].numpy()), abs=1e-12)
+    assert limits.nunique() > 1
+
+
+def test_permuted_labels_are_the_same_labels_elsewhere_anew_for_every_seed(monkeypatch):
+    plain = captured(monkeypatch, SZT)["labels"].numpy()
+    assert np.array_equal(load(SZT).Y, plain)
+    null = captured(monkeypatch, change(SZT, permute_labels=True))
+    copies = null["labels"].numpy().reshape(3, 200)
+    for own in copies:
+        assert np.bincount(own).tolist() == np.bincount(plain).tolist()
+        assert 60 < (own != plain).sum() < 140
+    assert len({own.tobytes() for own in copies}) == 3
+    inputs = null["inputs"].numpy().reshape(3, 200, 12)
+    assert (inputs == load(SZT).X).all()
+    recorder = null["callbacks"][0]
+    for i in range(3):
+        own = [*null["rows"][i].tolist(), *recorder._test_rows[i].tolist()]
+        assert sorted(own) == list(range(200 * i, 200 * (i + 1)))
+        assert sorted(recorder._sets["all"][i].tolist()) == sorted(own)
 
 
 def test_permuted_labels_stay_in_their_part(monkeypatch):
-    null = captured(monkeypatch, change(DIGITS, permute_labels=True), 0)["labels"].numpy()
-    plain = load(DIGITS).Y
-    for part in (slice(60), slice(60, None)):
-        assert np.bincount(null[part], minlength=10).tolist() == (
-            np.bincount(plain[part], minlength=10).tolist()
-        )
-        assert (null[part] != plain[part]).any()
+    given = captured(monkeypatch, change(DIGITS, permute_labels=True))
+    plain, test_rows = load(DIGITS).Y, given["callbacks"][0]._test_rows
+    for rows, part in ((given["rows"], plain[:60]), (test_rows, plain[60:])):
+        for own in given["labels"].numpy()[rows]:
+            assert np.bincount(own, minlength=10).tolist() == (
+                np.bincount(part, minlength=10).tolist()
+            )
+            assert (own != part).any()
+
+
+def test_labels_are_permuted_beside_features_of_every_seeds_own_statistics(monkeypatch):
+    given = captured(monkeypatch, change(SIGHTINGS, permute_labels=True))
+    plain = captured(monkeypatch, SIGHTINGS)
+    assert torch.equal(given["inputs"], plain["inputs"])
+    assert torch.equal(given["rows"], plain["rows"])
+    assert not torch.equal(given["labels"], plain["labels"])
 
 
 def test_samples_have_bounds_of_their_own():
     few = ({**BINNING, "samples": 20}, {**BINNING, "samples": 20, "view": "filter"}, BINNING)
     tables = run(change(DIGITS, estimators=few, epochs=0), 0)
-    bounds = tables["bounds"].set_index(["set", "n"])
-    assert bounds.index.tolist() == [("train", 20), ("train", 60), ("test", 20), ("test", 30)]
-    assert bounds.loc[("train", 20), "ceiling_X"] <= np.log2(20)
+    bounds = tables["bounds"].set_index(["seed", "set", "n"])
+    assert bounds.index.tolist() == [
+        (seed, part, n) for seed in (0, 1) for part, last in (("train", 60), ("test", 30))
+        for n in (20, last)
+    ]  # fmt: skip
+    assert bounds.loc[(0, "train", 20), "ceiling_X"] <= np.log2(20)
     assert set(tables["measurements"]["n"]) == {20, 30, 60}
+
+
+def test_more_samples_than_there_are_have_the_bounds_of_all():
+    estimators = (BINNING, {**BINNING, "samples": 60, "view": "pooled"})
+    tables = run(change(DIGITS, estimators=estimators, epochs=0, replicas=1), 0)
+    assert tables["bounds"][["set", "n"]].values.tolist() == [["train", 60], ["test", 30]]
+    assert set(tables["measurements"]["n"]) == {30, 60}
 
 
 def test_options_reach_the_training(monkeypatch, tmp_path):

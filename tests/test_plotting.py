@@ -13,6 +13,7 @@ from mpl_toolkits.mplot3d import proj3d
 
 from ibcore import plotting
 from ibcore.datasets import szt
+from ibcore.plotting.curves import ceilings
 
 LAYERS = ("hidden1", "hidden2", "output")
 EPOCHS = (0, 1, 10, 100)
@@ -52,6 +53,16 @@ def limits(runs=("tanh", "ReLU"), x=12.0, y=1.0):
 def contains(interval, *values):
     low, high = sorted(interval)
     return all(low <= value <= high for value in values)
+
+
+def test_ceilings_are_the_mean_of_the_seeds_that_are_drawn():
+    bounds = pd.concat(
+        limits(x=x, y=y).assign(seed=seed) for seed, (x, y) in enumerate([(3, 1.0), (4, 0.5)])
+    )
+    part = pd.DataFrame({"run": "ReLU", "set": "all", "seed": [0, 1, 1]})
+    assert ceilings(part, bounds) == {"ceiling_X": 3.5, "ceiling_Y": 0.75}
+    assert ceilings(part[:1], bounds) == {"ceiling_X": 3.0, "ceiling_Y": 1.0}
+    assert ceilings(part.drop(columns="seed"), bounds)["ceiling_X"] == 3.5
 
 
 # ---------------------------------------------------------------- one plane

@@ -120,10 +120,10 @@ def phases(
         ``run, seed, epoch, set, layer, layer_index, estimator, I_XT, I_TY`` and, where they occur,
         ``parameter, view, filter, n``: every combination is a curve.
     bounds : DataFrame, optional
-        ``run, set, n, ceiling_X, ceiling_Y``: adds these and two columns. ``saturated`` is true
-        where I(X;T) never leaves the last ``SATURATION`` bits below the ceiling, ``capped`` where
-        it ends there: such a curve has no drop beyond any noise band, whatever the network does.
-        Entropies of densities (nearest neighbours) have no ceiling and are neither.
+        ``run, seed, set, n, ceiling_X, ceiling_Y``: adds these and two columns. ``saturated`` is
+        true where I(X;T) never leaves the last ``SATURATION`` bits below the ceiling, ``capped``
+        where it ends there: such a curve has no drop beyond any noise band, whatever the network
+        does. Entropies of densities (nearest neighbours) have no ceiling and are neither.
     floor : float
         Smallest noise band, in the unit of the curves.
 
@@ -155,10 +155,12 @@ def phases(
 
 
 def with_bounds(table: pd.DataFrame, bounds: pd.DataFrame) -> pd.DataFrame:
-    """The table with the ceilings in ``bounds`` for its run, set and (where given) n."""
-    on = [key for key in ("run", "set", "n") if key in table and key in bounds]
+    """The table with the ceilings in ``bounds`` for its run, set and (where given) seed and n."""
+    on = [key for key in ("run", "seed", "set", "n") if key in table and key in bounds]
     ceilings = [column for column in ("ceiling_X", "ceiling_Y") if column in bounds]
-    return table.merge(bounds[on + ceilings].drop_duplicates(), on=on, how="left")
+    return table.merge(
+        bounds[on + ceilings].drop_duplicates(), on=on, how="left", validate="many_to_one"
+    )
 
 
 def per_seed(table: pd.DataFrame, column: str) -> pd.Series:

@@ -46,7 +46,8 @@ class Config:
         Give every feature mean 0 and variance 1, by the statistics of the training rows of each
         seed's own split. Every seed then has its own copy of the data, so keep it for small ones.
     permute_labels : bool
-        Null model: labels shuffled among the samples of each part, so that H(Y) stays.
+        Null model: labels shuffled among the samples of each part, so that H(Y) stays, anew for
+        every seed. Every seed then has its own copy of the data here, too.
     model : str
         Name for ``ibcore.models.build``.
     model_options : mapping
@@ -136,20 +137,40 @@ def _split(config: Config, n: int, seeds: list[int], n_train: int | None):
     return rows[:, :n_train], rows[:, n_train:]
 
 
-def _labels(config: Config, dataset: Samples, seed: int) -> torch.Tensor:
+def _permuted(dataset: Samples, seed: int) -> np.ndarray:
+    """The labels (n,), shuffled within the training and within the test part."""
     Y = np.array(dataset.Y)
-    if config.permute_labels:
-        rng = np.random.default_rng(derived_seed(seed, "labels"))
-        for part in np.split(Y, [dataset.n_train or 0]):
-            rng.shuffle(part)
-    return torch.from_numpy(Y)
+    rng = np.random.default_rng(derived_seed(seed, "labels"))
+    for part in np.split(Y, [dataset.n_train or 0]):
+        rng.shuffle(part)
+    return Y
 
 
-def _standardised(inputs: torch.Tensor, train_rows: torch.Tensor) -> torch.Tensor:
-    """One copy (n, d) of the inputs per row of ``train_rows``, by the statistics of these rows."""
-    X = inputs.numpy()
-    copies = [StandardScaler().fit(X[rows]).transform(X) for rows in train_rows.numpy()]
-    return torch.from_numpy(np.concatenate(copies))
+def _copies(config: Config, dataset: Samples, seeds: list[int], train_rows: torch.Tensor):
+    """Inputs and labels with a copy of the samples for each seed, one after the other."""
+    X, n = dataset.X, len(seeds)
+    inputs = (
+        [StandardScaler().fit(X[rows]).transform(X) for rows in train_rows.numpy()]
+        if config.standardise
+        else [X] * n
+    )
+    labels = (
+        [_permuted(dataset, seed) for seed in seeds] if config.permute_labels else [dataset.Y] * n
+    )
+    return torch.from_numpy(np.concatenate(inputs)), torch.from_numpy(np.concatenate(labels))
+
+
+def _limits(config: Config, inputs, labels, sets, seeds: list[int]) -> pd.DataFrame:
+    """The table ``bounds`` without penalties: what limits the estimates in each seed's own sets."""
+    rows = []
+    for i, seed in enumerate(seeds):
+        for part, chosen in sets.items():
+            own = chosen[i] if chosen.dim() == 2 else chosen
+            sizes = [min(spec.get("samples") or len(own), len(own)) for spec in config.estimators]
+            for n in dict.fromkeys(sizes):
+                limits = bounds(inputs[own[:n]], labels[own[:n]])
+                rows.append({"seed": seed, "set": part, **limits})
+    return pd.DataFrame(rows)
 
 
 def run(
@@ -180,9 +201,8 @@ def run(
         ``measurements``: seed, epoch, set, layer, layer_index, and the columns of
         ``ibcore.recording.measure`` (bits). ``history``: seed, epoch, loss (nats) and
         accuracy on training and test samples.
-        ``bounds``: set, n, distinct, ceiling_X, ceiling_Y (bits), one row for every n
-        that an estimator looks at; they are those of the first replica where the sets differ
-        between replicas. All have a column ``l2`` if that is a tuple.
+        ``bounds``: seed, set, n, distinct, ceiling_X, ceiling_Y (bits), one row for every seed,
+        set and n that an estimator looks at. All have a column ``l2`` if that is a tuple.
 
     Raises
     ------
@@ -192,14 +212,14 @@ def run(
     dataset = load(config) if dataset is None else dataset
     device = device_of(config)
     seeds = list(range(seed, seed + config.replicas))
-    inputs, labels = torch.from_numpy(dataset.X), _labels(config, dataset, seed)
+    inputs, labels = torch.from_numpy(dataset.X), torch.from_numpy(dataset.Y)
     train_rows, test_rows = _split(config, len(inputs), seeds, dataset.n_train)
     order = np.random.default_rng(derived_seed(0, "measured")).permutation(len(inputs))
     rows = {"all": torch.from_numpy(order), "train": train_rows, "test": test_rows}
-    if config.standardise:
-        copies = torch.arange(len(seeds))[:, None] * len(inputs)
-        inputs, labels = _standardised(inputs, train_rows), labels.repeat(len(seeds))
-        rows = {part: chosen + copies for part, chosen in rows.items()}
+    if config.standardise or config.permute_labels:
+        first = torch.arange(len(seeds))[:, None] * len(inputs)
+        rows = {part: chosen + first for part, chosen in rows.items()}
+        inputs, labels = _copies(config, dataset, seeds, train_rows)
     inputs, labels = inputs.to(device), labels.to(device)
     several = isinstance(config.l2, tuple)
     factors = config.l2 if several else (config.l2,)
@@ -250,12 +270,7 @@ def run(
         description=name,
         device=device,
     )
-    limits = []
-    for part, chosen in sets.items():
-        first = chosen[0] if chosen.dim() == 2 else chosen
-        for n in dict.fromkeys(spec.get("samples") or len(first) for spec in config.estimators):
-            limits.append({"set": part, **bounds(inputs[first[:n]], labels[first[:n]])})
-    limits = pd.DataFrame(limits)
+    limits = _limits(config, inputs, labels, sets, seeds)
     if several:
         limits = pd.concat([limits.assign(l2=factor) for factor in factors], ignore_index=True)
     return {

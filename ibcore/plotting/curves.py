@@ -143,8 +143,8 @@ def layers_over_epochs(
     titles, ceilings : dict, optional
         Value of ``by`` to title of the panel and to dotted limit.
     bounds : DataFrame, optional
-        ``run, set, n, ceiling_X, ceiling_Y``: draws the limit of a panel's own number of samples
-        where a value is above half of it, in place of ``ceilings``.
+        ``run, seed, set, n, ceiling_X, ceiling_Y``: draws the limit of a panel's own number of
+        samples where a value is above half of it, in place of ``ceilings``.
     columns : int, optional
         Panels per row; all in one row by default.
     """
@@ -168,10 +168,12 @@ def layers_over_epochs(
 
 
 def ceilings(part: pd.DataFrame, bounds: pd.DataFrame) -> dict[str, float]:
-    """The limits of one run, set and number of samples."""
+    """The limits of one run, set and number of samples, mean of the seeds in ``part``."""
     on = [key for key in ("run", "set", "n") if key in part and key in bounds]
-    limits = bounds[(bounds[on] == part[on].iloc[0]).all(axis=1)].iloc[0]
-    return {column: limits[column] for column in ("ceiling_X", "ceiling_Y")}
+    limits = bounds[(bounds[on] == part[on].iloc[0]).all(axis=1)]
+    if "seed" in limits and "seed" in part:
+        limits = limits[limits["seed"].isin(part["seed"])]
+    return limits[["ceiling_X", "ceiling_Y"]].mean().to_dict()
 
 
 INFORMATION = {"I_XT": "I(X;T) [bits]", "I_TY": "I(T;Y) [bits]"}
@@ -200,8 +202,8 @@ def information_over_epochs(
     """I(X;T) above and I(T;Y) below, one column of panels per value of the columns ``by``.
 
     Each panel is ``over_epochs`` with a line per value of ``hue``; its title is ``title`` and the
-    values of ``by``. The limit in ``bounds`` (``run, set, n, ceiling_X, ceiling_Y``) is drawn where
-    a value is above half of it.
+    values of ``by``. The limit in ``bounds`` (``run, seed, set, n, ceiling_X, ceiling_Y``) is drawn
+    where a value is above half of it.
     """
     panels = list(table.groupby(list(by), sort=False))
     figure, axes = grid(len(panels), rows=2, height=3)

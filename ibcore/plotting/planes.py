@@ -234,7 +234,7 @@ def information_planes(
     table : DataFrame
         Measurements, see ``information_plane``.
     bounds : DataFrame
-        ``run, set, n, ceiling_X, ceiling_Y``.
+        ``run, seed, set, n, ceiling_X, ceiling_Y``.
     by : str
         Column whose values become panels, in order of appearance.
     titles : dict, optional
@@ -357,7 +357,7 @@ def filter_planes(table: pd.DataFrame, bounds: pd.DataFrame, *, columns: int = 8
         ``seed, epoch, filter, I_XT, I_TY`` of one run, set, estimator, layer and seed: filter 3 of
         one seed has nothing to do with filter 3 of another.
     bounds : DataFrame
-        ``run, set, n, ceiling_X, ceiling_Y``.
+        ``run, seed, set, n, ceiling_X, ceiling_Y``.
     columns : int
         Panels per row.
 
