@@ -24,7 +24,7 @@ SMALL = Config(
     network="VGG16",
     model="vgg11_bn",
     model_options={"width": 0.125},
-    epochs=2,
+    epochs=12,
     fine_tuning_epochs=1,
     batch_size=16,
     macs_kept=(0.5, 0.2),
@@ -63,7 +63,7 @@ def by_hand():
     X, Y = torch.from_numpy(dataset.X), torch.from_numpy(dataset.Y)
     model = models.build("vgg11_bn", seed=derived_seed(3, "weights"), width=0.125)
     model, X = (value.to(memory_format=torch.channels_last) for value in (model, X))
-    fit_as_configured(model, X[order[:40]], Y[order[:40]], 2, "training")
+    fit_as_configured(model, X[order[:40]], Y[order[:40]], SMALL.epochs, "training")
     return model, [(X[rows], Y[rows]) for rows in (order[:40], order[40:], slice(60, 80))]
 
 

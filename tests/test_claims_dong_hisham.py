@@ -176,6 +176,26 @@ def test_late_falls_are_told_and_do_not_decide():
     assert "last half" not in strict.statistic
 
 
+def test_the_first_half_of_the_epochs_includes_its_last():
+    """A fall that ends at epoch 500 of 1,000 decides, one that begins there does not."""
+    epochs = np.array([0, 100, 200, 300, 400, 450, 500, 520, 600, 800, 1000])
+
+    def falling(after):
+        x = np.where(epochs > after, 0.1, 0.9)
+        frame = pd.DataFrame({"epoch": epochs, "I_XT": 4 + x, "I_TY": 0.5})
+        rows = [
+            frame.assign(run="tanh", set="train", seed=seed, layer=layer, layer_index=index,
+                         estimator="KDE upper", parameter=0.1)
+            for seed in range(4)
+            for index, layer in enumerate(LAYERS)
+        ]  # fmt: skip
+        return pd.concat(rows, ignore_index=True)
+
+    for after, verdict in ((450, CONTRADICTED), (500, SUPPORTED)):
+        found = claims.dh_2(falling(after), BOUNDS, except_late=["tanh"])
+        assert found.verdict == verdict
+
+
 PAIRS = {"ReLU L2": "ReLU", "tanh L2": "tanh"}
 
 

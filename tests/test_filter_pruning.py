@@ -4,6 +4,7 @@ import dataclasses
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch.nn import functional
@@ -206,11 +207,16 @@ def test_channels_of_a_residual_stage_go_together():
 def test_every_score_starts_from_the_same_networks(tables):
     """The weights after training decide the first removal: magnitude can be done by hand."""
     config = dataclasses.replace(VGG, pruned_by=("magnitude",))
-    found = run(config, 3)["networks"]
+    found = run(config, 3)
     expected = tables["networks"]
     expected = expected[expected["score"] != "HRel"].reset_index(drop=True)
     columns = ["configuration", "score", "round", "seed", "filters", "accuracy"]
-    assert found[columns].equals(expected[columns])
+    assert found["networks"][columns].equals(expected[columns])
+    losses, all_losses = (
+        table.set_index([*columns[:4], "epoch"])["test_loss"]
+        for table in (found["history"], tables["history"])
+    )
+    pd.testing.assert_series_equal(losses, all_losses[losses.index])
 
 
 def test_a_run_repeats_itself_and_seeds_differ(tables):

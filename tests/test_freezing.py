@@ -342,6 +342,37 @@ def test_a_fixed_probe_sees_the_same_images(monkeypatch):
         assert len(set(map(tuple, seen[probe]))) == number * len(SEEDS)
 
 
+def test_rows_of_the_entropies_by_hand(monkeypatch):
+    """Entropies that tell layer and image; constant maps have none."""
+    images, _ = samples()
+
+    def by_position(model, probe, layers):
+        assert all(any(torch.equal(image, row) for row in images[:20]) for image in probe)
+        values = torch.arange(4.0) + 10 * torch.tensor([LAYERS.index(layer) for layer in layers])[
+            :, None
+        ]  # fmt: skip
+        values[0, 3] = torch.nan
+        return dict(zip(layers, values, strict=True))
+
+    monkeypatch.setattr("ibcore.freezing.layer_entropies", by_position)
+    _, freezing = train(rules={"a name": Rule(choose="never", images=4)})
+    expected = [
+        {
+            "seed": seed,
+            "method": "a name",
+            "epoch": epoch,
+            "layer": layer,
+            "layer_index": index,
+            "entropy": pytest.approx(10 * index + (1.0 if index == 0 else 1.5)),
+            "constant": 0.25 if index == 0 else 0.0,
+        }
+        for epoch in range(EPOCHS + 1)
+        for seed in SEEDS
+        for index, layer in enumerate(LAYERS)
+    ]
+    assert freezing.entropies == expected
+
+
 def test_times_are_measured_for_every_member_and_epoch(trained):
     _, freezing, _ = trained
     assert len(freezing.times) == len(freezing.members) * (EPOCHS + 1)

@@ -16,9 +16,7 @@ from ibcore.experiments.layer_removal import (
     device_name,
     document_networks,
     load,
-    multiplications,
     run,
-    seconds_per_image,
 )
 from ibcore.models.vgg import VGG
 from ibcore.pruning.layer_removal import (
@@ -180,29 +178,6 @@ def test_choose_refuses():
         choose({}, CONFIGURATION, order="early first")
 
 
-def test_multiplications_of_vgg16():
-    """Sum over layers of height x width x 9 x channels before x after, and the classifier."""
-    sides = [32, 32, 16, 16, 8, 8, 8, 4, 4, 4, 2, 2, 2]
-    channels = [3, 64, 64, 128, 128, 256, 256, 256, 512, 512, 512, 512, 512, 512]
-    expected = sum(
-        9 * side**2 * before * after
-        for side, before, after in zip(sides, channels[:-1], channels[1:], strict=True)
-    )
-    found = multiplications(models.build("vgg16"), torch.zeros(1, 3, 32, 32))
-    assert found == expected + 2 * 512 * 512 + 512 * 10
-
-
-def test_counting_and_timing_leave_the_network_as_it_was():
-    """Test images must not reach the running means of batch normalisation."""
-    network = models.build("vgg11_bn", width=1 / 8).train()
-    before = {name: value.clone() for name, value in network.state_dict().items()}
-    multiplications(network, torch.rand(1, 3, 32, 32))
-    assert seconds_per_image(network, torch.rand(4, 3, 32, 32), repeats=2) > 0
-    assert network.training
-    for name, value in network.state_dict().items():
-        assert torch.equal(value, before[name])
-
-
 # ---------------------------------------------------------------- the whole loop
 
 CONFIG = Config(
@@ -281,9 +256,26 @@ def test_a_step_is_the_entropy_after_a_convolution_minus_that_before(monkeypatch
     assert torch.equal(seen[0], torch.from_numpy(dataset.X[order]))
 
 
-def test_all_ways_start_from_the_same_network(stages):
-    start = stages[(stages["removed"] == 0) & (stages["way"] != "vgg11")]
-    assert (start.groupby("seed")["accuracy"].nunique() == 1).all()
+def test_all_ways_start_from_the_network_that_was_trained(monkeypatch):
+    fit, given = layer_removal.fit, []
+
+    def spy(networks, *arguments, **options):
+        given.extend(networks)
+        return fit(networks, *arguments, **options)
+
+    monkeypatch.setattr(layer_removal, "fit", spy)
+    work = layer_removal._Removal(CONFIG, 3, load(CONFIG), None)
+    work.start("training")
+    trained, smaller = given
+    assert len(configuration_of(trained)) > len(configuration_of(smaller))
+    assert list(work.networks) == list(CONFIG.ways)
+    for network in work.networks.values():
+        assert network is not trained
+        for name, value in network.state_dict().items():
+            assert torch.equal(value, trained.state_dict()[name])
+
+
+def test_the_documents_choice_makes_nothing_anew(stages):
     documents = stages[(stages["way"] == "document") & (stages["removed"] > 0)]
     assert documents["convolution"].tolist() == list(DOCUMENT[:3]) * 2
     assert (documents["anew"] == "").all()

@@ -135,6 +135,29 @@ def test_information_by_hand(tables, levels, reading):
                 assert getattr(row, f"{column}_{name}") == pytest.approx(expected)
 
 
+@pytest.mark.parametrize(("end", "left"), [("features.0", "XT"), ("features.7", "TY")])
+def test_images_with_a_constant_map_at_an_end_are_left_out(monkeypatch, end, left):
+    """The first three images, of which one end is said to be constant."""
+    found = run(change(SMALL, epochs=0, replicas=1), 3)["information"]
+    numbers = iter(range(len(LAYERS) * 3))  # layers, for two probes and the pictures
+
+    def said(maps):
+        number = next(numbers) % len(LAYERS)
+        constant = degenerate(maps)
+        if LAYERS[number] == end:
+            constant[:3] = True
+        return constant
+
+    monkeypatch.setattr(saliency_evolution, "degenerate", said)
+    fewer = run(change(SMALL, epochs=0, replicas=1), 3)["information"]
+    other = {"XT": "TY", "TY": "XT"}[left]
+    assert (found[f"n_{left}"] == 7).all()
+    assert (fewer[f"n_{left}"] == 4).all()
+    assert (fewer[f"I_{left}"] != found[f"I_{left}"]).all()
+    for column in (f"n_{other}", f"I_{other}", f"baseline_{other}"):
+        assert (fewer[column] == found[column]).all()
+
+
 def test_the_test_loss_is_that_of_the_test_images():
     found = run(change(SMALL, epochs=0), 3)["history"].query("seed == 3 and epoch == 0")
     dataset = load(SMALL)

@@ -1,7 +1,6 @@
 """Layer removal: VGG16 loses one convolution after the other, by entropy or by lot."""
 
 import dataclasses
-import time
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +19,6 @@ from ibcore.experiments.shared import (
     precision_of,
 )
 from ibcore.freezing import layer_entropies
-from ibcore.gradcam import modules_evaluating
 from ibcore.pruning.layer_removal import (
     DOCUMENT,
     ORDERS,
@@ -29,6 +27,7 @@ from ibcore.pruning.layer_removal import (
     steps_of_convolutions,
     without_convolution,
 )
+from ibcore.pruning.surgery import count_macs, count_parameters, measure_latency
 from ibcore.recording import accuracy
 from ibcore.seeds import derived_seed
 from ibcore.training import Checkpoint, fit
@@ -39,9 +38,7 @@ __all__ = [
     "device_name",
     "document_networks",
     "load",
-    "multiplications",
     "run",
-    "seconds_per_image",
 ]
 
 WAYS = ("document", *ORDERS, "random", "nothing removed")
@@ -101,51 +98,6 @@ class Config(ImageConfig):
             )
 
 
-def multiplications(model: nn.Module, image: torch.Tensor) -> int:
-    """Multiplications (with an addition each) of convolutions and linear layers for one image.
-
-    Parameters
-    ----------
-    model : torch.nn.Module
-    image : tensor (1, channels, height, width)
-
-    Examples
-    --------
-    A 3x3 convolution from 2 to 4 channels on 5x5 pixels needs 25 x 4 x 2 x 9:
-
-    >>> multiplications(nn.Conv2d(2, 4, 3, padding=1), torch.zeros(1, 2, 5, 5))
-    1800
-    """
-    counts = []
-
-    def count(module, args, output):
-        counts.append(module.weight[0].numel() * output[0].numel())
-
-    kinds = nn.Conv2d | nn.Linear
-    layers = [module for module in model.modules() if isinstance(module, kinds)]
-    handles = [layer.register_forward_hook(count) for layer in layers]
-    try:
-        with modules_evaluating(model), torch.no_grad():
-            model(image)
-    finally:
-        for handle in handles:
-            handle.remove()
-    return sum(counts)
-
-
-def seconds_per_image(model: nn.Module, images: torch.Tensor, *, repeats: int = 5) -> float:
-    """Shortest of several times of a forward pass in evaluation mode, by the number of images."""
-    best = float("inf")
-    with modules_evaluating(model), torch.no_grad():
-        for _ in range(repeats):
-            started = time.perf_counter()
-            model(images)
-            if images.is_cuda:
-                torch.cuda.synchronize(images.device)
-            best = min(best, time.perf_counter() - started)
-    return best / len(images)
-
-
 def document_networks() -> pd.DataFrame:
     """The thesis's networks at full width: network, configuration, parameters, multiplications.
 
@@ -162,8 +114,8 @@ def document_networks() -> pd.DataFrame:
             {
                 "network": name,
                 "configuration": _text(model),
-                "parameters": _parameters(model),
-                "multiplications": multiplications(model, torch.zeros(1, 3, 32, 32)),
+                "parameters": count_parameters(model),
+                "multiplications": count_macs(model, torch.zeros(1, 3, 32, 32)),
             }
             for name, model in networks.items()
         ]
@@ -172,10 +124,6 @@ def document_networks() -> pd.DataFrame:
 
 def _text(model: nn.Module) -> str:
     return " ".join(map(str, configuration_of(model)))
-
-
-def _parameters(model: nn.Module) -> int:
-    return sum(weights.numel() for weights in model.parameters())
 
 
 class _Removal:
@@ -224,6 +172,7 @@ class _Removal:
         )
 
     def _note(self, way: str, removed: int, network: nn.Module, **chosen) -> None:
+        images = self._test[0][:100]
         nothing = {"convolution": None, "step": None, "falls_not": None, "anew": ""}
         self.rows.append(
             {
@@ -233,9 +182,9 @@ class _Removal:
                 **nothing,
                 **chosen,
                 "configuration": _text(network),
-                "parameters": _parameters(network),
-                "multiplications": multiplications(network, self._test[0][:1]),
-                "microseconds": 1e6 * seconds_per_image(network, self._test[0][:100]),
+                "parameters": count_parameters(network),
+                "multiplications": count_macs(network, images),
+                "microseconds": 1e6 * measure_latency(network, images) / len(images),
                 "accuracy": accuracy(network, *self._test),
             }
         )

@@ -406,6 +406,14 @@ def test_random_policies_use_up_the_budget(pruner):
     assert len({row["counts"] for row in policies}) == 6
 
 
+def test_of_equal_rewards_the_first_policy_is_kept(pruner):
+    rewards = iter([0.2, 0.7, 0.7, 0.1])
+    found = random_search(budget(pruner), lambda counts: (next(rewards), {}), episodes=4, seed=0)
+    second, third = (found.episodes[number]["counts"] for number in (1, 2))
+    assert second != third
+    assert found.policy == Policy.of(budget(pruner).structure, second)
+
+
 def test_refused_searches(pruner):
     with pytest.raises(ValueError, match="episodes must be positive, got 0"):
         random_search(budget(pruner), most_channels, episodes=0, seed=0)

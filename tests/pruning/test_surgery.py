@@ -210,6 +210,17 @@ def test_counts_of_known_networks():
     assert count_macs(model, images()) == count_macs(model, images(1)) == macs + 512 * 10
 
 
+def test_counting_and_timing_leave_the_network_as_it_was():
+    """Test images must not reach the running means of batch normalisation."""
+    network = models.build("vgg11_bn", width=1 / 8).train()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    count_macs(network, images())
+    measure_latency(network, images(4), repeats=2)
+    assert network.training
+    for name, value in network.state_dict().items():
+        assert torch.equal(value, before[name])
+
+
 def test_latency_counts_work_done():
     class Counting(nn.Module):
         calls = 0
