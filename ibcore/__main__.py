@@ -19,13 +19,14 @@ from ibcore.datasets import __main__ as fetching
 
 
 def _uses() -> dict[str, str]:
-    """Identifier of a run to the profile and notebook whose results rest on it."""
+    """Identifier of a run to the profiles and notebooks whose results rest on it."""
     uses = {}
     for profile in profiles.NAMES:
         for notebook in reproduce.notebooks():
             manifest = results.read_manifest(profile, notebook) or {"runs": []}
-            uses |= {run["identifier"]: f"{profile} {notebook}" for run in manifest["runs"]}
-    return uses
+            for identifier in {run["identifier"] for run in manifest["runs"]}:
+                uses.setdefault(identifier, []).append(f"{profile} {notebook}")
+    return {identifier: ", ".join(users) for identifier, users in uses.items()}
 
 
 def _table(rows: pd.DataFrame, **options) -> str:
@@ -137,10 +138,15 @@ def _difference(first: pd.DataFrame | None, second: pd.DataFrame | None) -> str:
     for name in first:
         pair = first[name], second[name]
         if not pair[0].equals(pair[1]):
-            numbers = all(pd.api.types.is_numeric_dtype(column) for column in pair)
-            by = f" by up to {(pair[0] - pair[1]).abs().max():.3g}" if numbers else ""
+            by = f" by up to {(pair[0] - pair[1]).abs().max():.3g}" if _numbers(*pair) else ""
             parts.append(f"{name} differs{by}")
     return ", ".join(parts) or "equal"
+
+
+def _numbers(*columns: pd.Series) -> bool:
+    """Whether columns can be subtracted, which those of truth values cannot."""
+    types = pd.api.types
+    return all(types.is_numeric_dtype(c) and not types.is_bool_dtype(c) for c in columns)
 
 
 def verdicts(profile: str | None) -> str:

@@ -24,6 +24,7 @@ import platform
 import shutil
 import subprocess
 import tempfile
+import uuid
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -118,10 +119,14 @@ def table_to_csv(table: pd.DataFrame) -> str:
 def read_csv(path: Path) -> pd.DataFrame:
     """A table as ``table_to_csv`` wrote it; only an empty field counts as missing.
 
-    Raises ValueError naming the file if it is no table.
+    A single line break is the table without rows and columns. Raises ValueError naming the file if
+    it is no table.
     """
+    content = Path(path).read_bytes()
+    if content == b"\n":
+        return pd.DataFrame()
     try:
-        return pd.read_csv(path, keep_default_na=False, na_values=[""])
+        return pd.read_csv(io.BytesIO(content), keep_default_na=False, na_values=[""])
     except ValueError as error:  # pandas' own errors are ValueErrors
         raise ValueError(f"{path}: not a readable table ({error})") from error
 
@@ -182,8 +187,10 @@ def _source_file(module: str) -> Path | None:
 def numerical_source(module: str) -> str:
     """Hash of the source of ``module`` and of every ``ibcore`` module it imports, at any depth.
 
-    Comments, docstrings and layout do not count. Left out are this module, which stores numbers
-    and does not make them, and the readers of data sets, whose result has a fingerprint.
+    Comments, docstrings and layout do not count. A docstring is the first statement of a module,
+    function or class; any other string counts, also one that only describes the constant above it.
+    Left out are this module, which stores numbers and does not make them, and the readers of data
+    sets, whose result has a fingerprint.
     """
     pending, files = [module], {}
     while pending:
@@ -239,7 +246,10 @@ def versions() -> dict[str, str]:
 
 
 def run_id(experiment: str, config, seed: int, data_fingerprint: str, source: str) -> str:
-    """Sixteen hexadecimal digits that name a run."""
+    """Sixteen hexadecimal digits that name a run.
+
+    The order of a mapping in the configuration does not count, that of a list or tuple does.
+    """
     identity = {
         "experiment": experiment,
         "config": config,
@@ -280,15 +290,17 @@ def save_run(
 ) -> Run:
     """Store a finished run in one step and give it back as ``load_run`` would.
 
-    The tables are written into a hidden folder beside the final one, ``run.json`` last, and the
-    folder is renamed. Raises ValueError if there is no table.
+    The tables are written into a hidden folder beside the final one, ``run.json`` last; the folder
+    is read back and renamed. Raises ValueError if there is no table, and OSError if what was
+    written cannot be read back; an older run of this identifier then stays.
     """
     if not tables:
         raise ValueError(f"run {identifier} of {experiment} has no table")
     final = run_folder(experiment, identifier)
     final.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=final.parent, prefix=f".{identifier}."))
+    temporary = final.with_name(f".{identifier}.{uuid.uuid4().hex}")
     try:
+        temporary.mkdir()  # as the umask says; tempfile's folders are closed to others for good
         outputs = {}
         for name, table in sorted(tables.items()):
             content = table_to_csv(table).encode()
@@ -297,20 +309,46 @@ def save_run(
         complete = {**record, "experiment": experiment, "run": identifier, "outputs": outputs}
         complete["sha256"] = _record_hash(json.loads(to_json(complete)))
         (temporary / "run.json").write_text(to_json(complete))
+        saved = _read_back(temporary, experiment, identifier)
         if final.exists():
             shutil.rmtree(final)
         os.rename(temporary, final)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
-    loaded = load_run(experiment, identifier)
-    if loaded is None:
-        raise OSError(f"run {identifier} of {experiment} could not be read back after writing")
-    return loaded
+    return saved
 
 
 def _record_hash(record: dict) -> str:
     return sha256(to_json(record).encode())
+
+
+_UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError)
+"""What ``_read`` raises for a folder that holds no sound run."""
+
+
+def _read(folder: Path, experiment: str, identifier: str, *, tables: bool = True) -> Run:
+    """The run in a folder, checked against its hashes."""
+    record = json.loads((folder / "run.json").read_bytes())
+    if record.pop("sha256") != _record_hash(record):
+        raise ValueError("run.json does not have the hash noted in it")
+    found = {}
+    for file, expected in record["outputs"].items() if tables else ():
+        if sha256((folder / file).read_bytes()) != expected:
+            raise ValueError(f"{file} does not have the hash noted in run.json")
+        found[file.removesuffix(".csv")] = read_csv(folder / file)
+    if record["run"] != identifier or record["experiment"] != experiment:
+        raise ValueError(f"run.json belongs to {record['experiment']}/{record['run']}")
+    return Run(record, found)
+
+
+def _read_back(folder: Path, experiment: str, identifier: str) -> Run:
+    try:
+        return _read(folder, experiment, identifier)
+    except _UNREADABLE as error:
+        raise OSError(
+            f"run {identifier} of {experiment} could not be read back after writing: {error}"
+        ) from error
 
 
 def load_run(experiment: str, identifier: str, *, tables: bool = True) -> Run | None:
@@ -324,23 +362,13 @@ def load_run(experiment: str, identifier: str, *, tables: bool = True) -> Run | 
     if not folder.exists():
         return None
     try:
-        record = json.loads((folder / "run.json").read_bytes())
-        if record.pop("sha256") != _record_hash(record):
-            raise ValueError("run.json does not have the hash noted in it")
-        found = {}
-        for file, expected in record["outputs"].items() if tables else ():
-            if sha256((folder / file).read_bytes()) != expected:
-                raise ValueError(f"{file} does not have the hash noted in run.json")
-            found[file.removesuffix(".csv")] = read_csv(folder / file)
-        if record["run"] != identifier or record["experiment"] != experiment:
-            raise ValueError(f"run.json belongs to {record['experiment']}/{record['run']}")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        return _read(folder, experiment, identifier, tables=tables)
+    except _UNREADABLE as error:
         warnings.warn(
             f"run {experiment}/{identifier} is damaged and will be computed again: {error}",
             stacklevel=2,
         )
         return None
-    return Run(record, found)
 
 
 def records() -> list[dict]:

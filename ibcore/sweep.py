@@ -184,8 +184,38 @@ def _compute(
     return tables, record
 
 
+def _load(module: str, name: str, config: Any, fingerprint: str) -> Any:
+    """The data of a run, which must be those that its identifier was made from."""
+    dataset = importlib.import_module(module).load(config)
+    if dataset.fingerprint != fingerprint:
+        raise RuntimeError(
+            f"the data of run {name!r} changed while the sweep was under way: their fingerprint "
+            f"was {fingerprint}, now it is {dataset.fingerprint} ({dataset.label}); "
+            "start again in a new process"
+        )
+    return dataset
+
+
+def _store(
+    short: str, identifier: str, tables: Mapping[str, pd.DataFrame], record: Mapping
+) -> None:
+    """Save a run and remove all that its attempts kept; call it under the run's lock."""
+    results.save_run(short, identifier, tables, record)
+    checkpoint = results.checkpoint_path(short, identifier)
+    stages = checkpoint.parent.glob(f"{checkpoint.name}*")
+    for path in (*stages, checkpoint.with_suffix(".started")):
+        path.unlink(missing_ok=True)
+
+
 def _execute(
-    module: str, name: str, config: Any, seed: int, identifier: str, *, wait: bool = True
+    module: str,
+    name: str,
+    config: Any,
+    seed: int,
+    identifier: str,
+    fingerprint: str,
+    *,
+    wait: bool = True,
 ) -> None:
     """Compute one run and store it, unless another process has done so meanwhile.
 
@@ -197,11 +227,9 @@ def _execute(
             return
         results.remove_leftovers(short, identifier)
         checkpoint = results.checkpoint_path(short, identifier)
-        dataset = importlib.import_module(module).load(config)
+        dataset = _load(module, name, config, fingerprint)
         tables, record = _compute(module, name, config, seed, dataset, checkpoint)
-        results.save_run(short, identifier, tables, record)
-        for path in (checkpoint, checkpoint.with_suffix(".started")):
-            path.unlink(missing_ok=True)
+        _store(short, identifier, tables, record)
 
 
 def _one_after_the_other(tasks: Iterable[tuple]) -> Iterator[None]:
@@ -267,27 +295,25 @@ def _execute_on_cluster(
         return _compute(module, name, config, seed, dataset, Path(folder) / "checkpoint")
 
 
-def _on_cluster(client, module, configs, seed, identifiers, source) -> Iterator[str]:
-    """Give the runs to the workers of a Dask client and store what comes back; names, as stored."""
+def _on_cluster(client, tasks: Iterable[tuple], source: str) -> Iterator[None]:
+    """Give the runs to the workers of a Dask client and store what comes back."""
     from distributed import as_completed
 
-    experiment = importlib.import_module(module)
-    short = _short(module)
     scattered, futures = {}, {}
-    for name, config in configs.items():
-        dataset = experiment.load(config)
+    for module, name, config, seed, identifier, fingerprint in tasks:
+        dataset = _load(module, name, config, fingerprint)
         if dataset.fingerprint not in scattered:
             scattered[dataset.fingerprint] = client.scatter(dataset, broadcast=True, hash=False)
         data = scattered[dataset.fingerprint]
         task = (module, name, config, seed, data, source)
-        futures[client.submit(_execute_on_cluster, *task, pure=False)] = name
+        futures[client.submit(_execute_on_cluster, *task, pure=False)] = _short(module), identifier
     for future, (tables, record) in as_completed(futures, with_results=True):
-        name = futures[future]
-        with results.run_lock(short, identifiers[name]):
-            if results.load_run(short, identifiers[name]) is None:
-                results.remove_leftovers(short, identifiers[name])
-                results.save_run(short, identifiers[name], tables, record)
-        yield name
+        short, identifier = futures[future]
+        with results.run_lock(short, identifier):
+            if results.load_run(short, identifier) is None:
+                results.remove_leftovers(short, identifier)
+                _store(short, identifier, tables, record)
+        yield
 
 
 @contextmanager
@@ -343,7 +369,8 @@ def run(
         For an empty mapping, fewer than one job, an ``IBCORE_JOBS`` that is no number, a scheduler
         that does not answer.
     RuntimeError
-        If a worker of the cluster has another version of the numerical source.
+        If a worker of the cluster has another version of the numerical source, or the data of a
+        run are no longer those that it was looked up with.
     Exception
         Whatever a run raises; finished runs stay in the store.
     """
@@ -352,21 +379,24 @@ def run(
     module = experiment.__name__
     short = _short(module)
     source = results.numerical_source(module)
+    data = {name: experiment.load(config).fingerprint for name, config in configs.items()}
     identifiers = {
-        name: results.run_id(short, config, seed, experiment.load(config).fingerprint, source)
+        name: results.run_id(short, config, seed, data[name], source)
         for name, config in configs.items()
     }
     runs = {name: results.load_run(short, identifier) for name, identifier in identifiers.items()}
     pending = [name for name, stored in runs.items() if stored is None]
     if pending:
         wanted = {name: configs[name] for name in pending}
-        tasks = [(module, name, wanted[name], seed, identifiers[name]) for name in pending]
+        tasks = [
+            (module, name, wanted[name], seed, identifiers[name], data[name]) for name in pending
+        ]
         with (
             _connected(client) as cluster,
             tqdm(total=len(configs), initial=len(configs) - len(pending), desc="runs") as bar,
         ):
             if cluster is not None:
-                done = _on_cluster(cluster, module, wanted, seed, identifiers, source)
+                done = _on_cluster(cluster, tasks, source)
             elif (workers := _jobs(jobs, wanted.values())) == 1:
                 done = _one_after_the_other(tasks)
             else:

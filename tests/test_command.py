@@ -47,6 +47,18 @@ def test_list_names_every_run_and_who_uses_it(store, capsys):
     assert "ReLU" in lines[3]
 
 
+def test_list_names_all_users_of_a_shared_run_once(store, capsys):
+    runs = [{"identifier": FIRST}, {"identifier": OTHER}, {"identifier": FIRST}]
+    for profile, notebook in (("smoke", "02_cnn_width"), ("laptop", "01_szt_saxe")):
+        path = results.figures_folder(profile, notebook) / "manifest.json"
+        results.write_atomically(path, results.to_json({"runs": runs}))
+    lines = told(capsys, "list").splitlines()
+    shared = "smoke 02_cnn_width, laptop 01_szt_saxe"
+    assert lines[2].endswith(f"  smoke 01_szt_saxe, {shared}")
+    assert lines[4].endswith(f"  {shared}")
+    assert f"used by                  smoke 01_szt_saxe, {shared}\n" in told(capsys, "show", "aaaa")
+
+
 @pytest.mark.parametrize(
     ("words", "found"),
     [
@@ -136,6 +148,14 @@ def test_compare_shows_what_differs_and_nothing_else(store, capsys):
         ["run", FIRST, SECOND],
     ]
     assert "  curve: layer differs, I_XT differs by up to 0.5\n" in shown
+
+
+@pytest.mark.parametrize("other", [[True, True], [1, 1], [1.0, None]])
+def test_compare_of_truth_values(store, other):
+    for name, values in (("ee", [True, False]), ("ff", other)):
+        results.save_run("planes", name, {"curve": CURVE.assign(pruned=values)}, BASE)
+    assert compare("ee", "ff").endswith("\n  curve: pruned differs")
+    assert compare("ff", "ee").endswith("\n  curve: pruned differs")
 
 
 def test_compare_of_a_run_with_itself(store):

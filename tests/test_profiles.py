@@ -3,6 +3,7 @@
 import dataclasses
 import importlib
 import pkgutil
+from collections.abc import Mapping
 
 import pytest
 import yaml
@@ -32,6 +33,19 @@ class Config:
     widths: tuple = ()
     rate: float = 0.1
     notes: list = dataclasses.field(default_factory=list)
+    crop: int | None = None
+    l2: float | tuple[float, ...] = 0.0
+    augment: bool = False
+    standin: bool | str = False
+    steps: str = "1-2"
+    filters: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    estimators: tuple[Mapping, ...] = ()
+
+    def __post_init__(self):
+        if self.epochs < 0:
+            raise ValueError(f"epochs must not be negative, got {self.epochs}")
+        if self.notes:
+            raise TypeError("no notes are taken")
 
 
 @pytest.fixture
@@ -102,6 +116,58 @@ def test_refused(write, text, words):
     write(text)
     with pytest.raises(ValueError, match=words):
         configs("smoke", "n1", Config)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ("rate: 1e-3", "rate: '1e-3' is text, write 0.001"),
+        ("rate: 1e-5", "rate: '1e-5' is text, write 1.0e-05"),
+        ("rate: yes", "rate must be float, got True"),
+        ("rate: [0.1]", r"rate must be float, got \(0.1,\)"),
+        ("epochs: '10'", "epochs: '10' is text, write 10"),
+        ("epochs: 1e3", "epochs: '1e3' is text, write 1000"),
+        ("epochs: many", "epochs must be int, got 'many'"),
+        ("epochs: 2.5", "epochs must be int, got 2.5"),
+        ("epochs: true", "epochs must be int, got True"),
+        ("epochs: null", "epochs must be int, got None"),
+        ("crop: 1.5", r"crop must be int \| None, got 1.5"),
+        ("l2: [0.1, 1e-3]", "l2: '1e-3' is text, write 0.001"),
+        ("l2: [0.1, none]", r"l2 must be float \| tuple\[float, ...\], got \(0.1, 'none'\)"),
+        ("augment: 1", "augment must be bool, got 1"),
+        ("standin: 1", r"standin must be bool \| str, got 1"),
+        ("steps: 8", "steps must be str, got 8"),
+        ("filters: {a: 8}", r"filters must be .*Mapping\[str, str\], got \{'a': 8\}"),
+        ("filters: 8-4", r"filters must be .*Mapping\[str, str\], got '8-4'"),
+        ("options: {a: [{b: 1e-3}]}", "options: '1e-3' is text, write 0.001"),
+        ("estimators: [{width: 1e-1}]", "estimators: '1e-1' is text, write 0.1"),
+        ("estimators: {width: 0.1}", "estimators must be .*, got {'width': 0.1}"),
+        ("epochs: -1", "epochs must not be negative, got -1"),
+        ("notes: [a]", "no notes are taken"),
+    ],
+)
+def test_values_of_another_kind_or_refused_are_named_with_their_place(write, given, words):
+    write(f"n1: {{common: {{epochs: 1, options: {{}}}}, runs: {{a: {{}}, b: {{{given}}}}}}}")
+    with pytest.raises(ValueError, match=f"^smoke.yaml, n1, run 'b': {words}$"):
+        configs("smoke", "n1", Config)
+
+
+def test_values_of_the_right_kind(write):
+    write("""
+n1:
+  common: {epochs: 1, options: {}}
+  runs:
+    a: {rate: 1, crop: null, l2: 1.0e-3, augment: yes, standin: only, steps: 8-4}
+    b: {rate: 1.0e-3, crop: 3, l2: [0, 0.5], standin: true, filters: {c: "8"}}
+    c: {options: {name: vgg11, width: 0.5}, estimators: [{estimator: kde, noise_variance: 0.1}]}
+""")
+    found = configs("smoke", "n1", Config)
+    one = {"rate": 1, "l2": 0.001, "augment": True, "standin": "only", "steps": "8-4"}
+    assert found["a"] == Config(1, {}, **one)
+    two = {"rate": 0.001, "crop": 3, "l2": (0, 0.5), "standin": True, "filters": {"c": "8"}}
+    assert found["b"] == Config(1, {}, **two)
+    estimators = ({"estimator": "kde", "noise_variance": 0.1},)
+    assert found["c"] == Config(1, {"name": "vgg11", "width": 0.5}, estimators=estimators)
 
 
 def test_unknown_profile():

@@ -218,6 +218,17 @@ def test_only_an_empty_field_is_missing(tmp_path):
     assert found["b"].isna().tolist() == [True, False]
 
 
+def test_a_table_without_columns_is_a_table_and_an_empty_file_is_none(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text(results.table_to_csv(pd.DataFrame([])))
+    found = results.read_csv(path)
+    assert found.shape == (0, 0)
+    for content in ("", "\n\n", " \n"):
+        path.write_text(content)
+        with pytest.raises(ValueError, match=r"t\.csv: not a readable table"):
+            results.read_csv(path)
+
+
 # ---------------------------------------------------------------- run ids
 
 
@@ -249,6 +260,8 @@ def test_run_ids_are_stable():
 """
     assert identify() == hashlib.sha256(text.encode()).hexdigest()[:16]
     assert identify(config={"widths": [1, 2], "epochs": 3}) == identify()
+    nested = [{"rules": dict(rules)} for rules in ([("a", 1), ("b", 2)], [("b", 2), ("a", 1)])]
+    assert identify(config=nested[0]) == identify(config=nested[1])
 
 
 @pytest.mark.parametrize(
@@ -335,6 +348,13 @@ def test_strings_that_are_no_docstrings_count(package):
     package["ibcore.helper"].write_text("def f():\n    x = 1\n    'a'\n")
     before = results.numerical_source("ibcore.main")
     package["ibcore.helper"].write_text("def f():\n    x = 1\n    'b'\n")
+    assert results.numerical_source("ibcore.main") != before
+
+
+def test_a_string_under_a_constant_counts(package):
+    package["ibcore.helper"].write_text("X = 1\n'One.'\n")
+    before = results.numerical_source("ibcore.main")
+    package["ibcore.helper"].write_text("X = 1\n'The one.'\n")
     assert results.numerical_source("ibcore.main") != before
 
 
@@ -476,6 +496,28 @@ def test_what_is_saved_is_loaded_bit_for_bit(folder):
     assert os.listdir(folder.parent) == [RUN]
 
 
+def test_a_table_without_columns_is_saved_and_loaded(folder):
+    tables = {**TABLES, "nothing": pd.DataFrame([])}
+    saved = results.save_run(EXPERIMENT, RUN, tables, RECORD)
+    loaded = results.load_run(EXPERIMENT, RUN)
+    for run in (saved, loaded):
+        assert run.tables["nothing"].shape == (0, 0)
+        pd.testing.assert_frame_equal(run.tables["bounds"], TABLES["bounds"], check_exact=True)
+    assert (folder / "nothing.csv").read_text() == "\n"
+
+
+@pytest.mark.parametrize(("umask", "of_folder", "of_file"), [(0o22, 0o755, 0o644),
+                                                            (0o77, 0o700, 0o600)])  # fmt: skip
+def test_the_umask_says_who_may_read_a_run(folder, umask, of_folder, of_file):
+    before = os.umask(umask)
+    try:
+        save()
+    finally:
+        os.umask(before)
+    assert folder.stat().st_mode & 0o777 == of_folder
+    assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {of_file}
+
+
 def test_saving_again_replaces(folder):
     save()
     again = save({**RECORD, "seed": 4})
@@ -600,10 +642,20 @@ def test_a_failed_rename_leaves_nothing_that_looks_finished(folder, monkeypatch)
     assert results.load_run(EXPERIMENT, RUN) is None
 
 
-def test_what_cannot_be_read_back_is_an_error(monkeypatch):
-    monkeypatch.setattr(results, "load_run", lambda *_: None)
-    with pytest.raises(OSError, match=f"run {RUN} of {EXPERIMENT} could not be read back"):
-        save()
+@pytest.mark.parametrize("older", [False, True])
+def test_what_cannot_be_read_back_is_an_error_and_leaves_the_old_run(folder, monkeypatch, older):
+    expected = [save().record] if older else []
+
+    def unreadable(path):
+        raise ValueError(f"{path.name}: not a readable table")
+
+    words = rf"run {RUN} of {EXPERIMENT} could not be read back after writing: bounds\.csv: not a"
+    with monkeypatch.context() as patch:
+        patch.setattr(results, "read_csv", unreadable)
+        with pytest.raises(OSError, match=words):
+            save({**RECORD, "seed": 4})
+    assert os.listdir(folder.parent) == ([RUN] if older else [])
+    assert results.records() == expected
 
 
 KILLED = """

@@ -19,7 +19,7 @@ from joblib import Parallel, delayed
 from joblib.externals.loky import get_reusable_executor
 
 from ibcore import results, sweep
-from ibcore.experiments import information_plane
+from ibcore.experiments import information_plane, saliency_evolution
 from ibcore.recording import InformationRecorder
 
 TOY = '''
@@ -191,6 +191,35 @@ def test_changed_data_run_again(toy, computed, monkeypatch):
     assert computed() == ["a", "a"]
 
 
+@pytest.mark.parametrize("client", [None, object()], ids=["here", "on a cluster"])
+def test_data_that_change_under_way_are_refused(toy, computed, output, monkeypatch, client):
+    """The first look finds real data, every later one a stand-in; nothing reaches a cluster."""
+    real, standin = toy.load(toy.Config(1.0)), toy.load(toy.Config(1.0, standin=True))
+    looks = iter([real])
+    monkeypatch.setattr(toy, "load", lambda config: next(looks, standin))
+    words = (
+        "the data of run 'a' changed while the sweep was under way: their fingerprint was def, now "
+        r"it is abc \(stand-in \(digits\) for MNIST\); start again in a new process"
+    )
+    with pytest.raises(RuntimeError, match=words):
+        sweep.run(toy, {"a": toy.Config(1.0)}, client=client)
+    assert computed() == []
+    assert not [path for path in output.rglob("toy/*") if path.suffix != ".lock"]
+
+
+@pytest.mark.slow
+def test_processes_that_find_other_data_are_refused(toy, pool, monkeypatch):
+    """This process alone finds other data, as where a download fails here and not there."""
+    log = pool / "log"
+    before = log.read_text() if log.exists() else ""
+    configs = {"a": toy.Config(1.25), "b": toy.Config(2.25)}
+    found = dataclasses.replace(toy.load(configs["a"]), fingerprint="of this process")
+    monkeypatch.setattr(toy, "load", lambda config: found)
+    with pytest.raises(RuntimeError, match="was of this process, now it is def"):
+        sweep.run(toy, configs, jobs=2)
+    assert (log.read_text() if log.exists() else "") == before
+
+
 def test_a_damaged_run_is_computed_again_alone(toy, computed):
     configs = {"a": toy.Config(1.0), "b": toy.Config(2.0)}
     first = sweep.run(toy, configs)
@@ -219,6 +248,36 @@ def test_a_failing_run_raises_and_the_finished_stay(toy, computed, output):
 def test_nothing_but_results_and_locks_is_left(toy, output):
     found = sweep.run(toy, {"a": toy.Config(1.0)})
     assert files(output) == identifiers(found)
+
+
+def test_a_run_with_a_table_without_columns(output):
+    config = saliency_evolution.Config(
+        dataset="cifar10",
+        allow_standin="only",
+        n_train=30,
+        n_test=10,
+        model="vgg11",
+        model_options={"configuration": (4, "M", 8, "M", "M", "M", "M"), "hidden": ()},
+        epochs=1,
+        batch_size=15,
+        images=3,
+        information=(),
+    )
+    for _ in range(2):
+        found = sweep.run(saliency_evolution, {"one": config, "two": config})
+        assert found.runs["one"].tables["information"].shape == (0, 0)
+        assert len(found.table("information")) == 0
+        assert len(found.table("entropy")) > 0
+
+
+def test_checkpoints_of_earlier_stages_are_removed_with_the_run(toy, output):
+    (name,) = identifiers(sweep.run(toy, {"a": toy.Config(1.0)}))
+    folder = results.run_folder("toy", name)
+    folder.rename(folder.with_name(f".{name}.killed"))
+    for kept in (f"{name}.checkpoint.0-trained", f"{name}.checkpoint.3", "f.checkpoint.3"):
+        (folder.parent / kept).touch()
+    sweep.run(toy, {"a": toy.Config(1.0)})
+    assert files(output) == sorted([name, "f.checkpoint.3"])
 
 
 def test_leftovers_of_a_killed_attempt_are_removed(toy, output):
@@ -265,7 +324,7 @@ def test_seconds_of_earlier_attempts(tmp_path, note, saved, seconds):
 
 def test_a_run_that_another_process_has_finished_meanwhile(toy, computed):
     (run,) = sweep.run(toy, {"a": toy.Config(1.0)}).runs.values()
-    sweep._execute("toy", "a", toy.Config(1.0), 0, run.record["run"])
+    sweep._execute("toy", "a", toy.Config(1.0), 0, run.record["run"], "def")
     assert computed() == ["a"]
 
 

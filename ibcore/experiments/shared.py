@@ -73,7 +73,9 @@ def load_parts(
 ) -> Samples:
     """Parts (split, n) of a data set below each other; options (name, value) of its loader.
 
-    See ``load_alike``. Sources, labels and notes that differ are named one after the other.
+    See ``load_alike``. Sources, labels and notes that differ are named one after the other. What
+    was loaded is kept for the life of the process: a notebook's kernel sees files that came later
+    only after a restart.
     """
     loaded = load_alike(dataset, allow_standin, parts, options)
     first = loaded[0]

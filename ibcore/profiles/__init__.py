@@ -10,6 +10,10 @@
 """
 
 import dataclasses
+import types
+import typing
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from importlib import resources
 from typing import Any, TypeVar
 
@@ -71,6 +75,46 @@ def _frozen(value):
     return tuple(_frozen(item) for item in value) if isinstance(value, list) else value
 
 
+def _fits(value: Any, kind: Any) -> bool:
+    """Whether a value is of the kind that a field is annotated with; a float may be a whole number.
+
+    Where the annotation leaves the values open, as that of a plain mapping does, only texts that
+    read as numbers do not fit.
+    """
+    origin, inner = typing.get_origin(kind) or kind, typing.get_args(kind)
+    if origin is types.UnionType:
+        return any(_fits(value, one) for one in inner)
+    if origin in (bool, int, str, types.NoneType):
+        return type(value) is origin
+    if origin is float:
+        return type(value) in (int, float)
+    if origin is tuple and inner[1:] == (...,):
+        return isinstance(value, tuple) and all(_fits(item, inner[0]) for item in value)
+    if inner and origin is Mapping:
+        return isinstance(value, Mapping) and all(_fits(one, inner[1]) for one in value.values())
+    return not list(_numbers_as_text(value))
+
+
+def _numbers_as_text(value: Any) -> Iterator[tuple[str, int | float]]:
+    """Texts that read as numbers, at any depth, and the numbers."""
+    if isinstance(value, str):
+        with suppress(ValueError):
+            number = float(value)
+            yield value, int(number) if number.is_integer() else number
+    elif isinstance(value, Mapping | list | tuple):
+        for item in value.values() if isinstance(value, Mapping) else value:
+            yield from _numbers_as_text(item)
+
+
+def _check_kind(value: Any, kind: Any, place: str) -> None:
+    if _fits(value, kind):
+        return
+    for text, number in _numbers_as_text(value):
+        raise ValueError(f"{place}: {text!r} is text, write {yaml.safe_dump(number).split()[0]}")
+    name = kind.__name__ if isinstance(kind, type) else kind
+    raise ValueError(f"{place} must be {name}, got {value!r:.60}")
+
+
 def configs(profile: str, notebook: str, kind: type[Config]) -> dict[str, Config]:
     """The runs of a notebook as configurations.
 
@@ -89,8 +133,8 @@ def configs(profile: str, notebook: str, kind: type[Config]) -> dict[str, Config
     ------
     ValueError
         For an unknown profile or notebook, a section without runs, or a field that ``kind`` does
-        not have (naming the run, the field and the known fields), needs but does not get, or gets
-        with a value of another kind.
+        not have (naming the run, the field and the known fields), needs but does not get, gets
+        with a value of another kind than it is annotated with, or refuses.
     """
     values = section(profile, notebook)
     if not values.get("runs"):
@@ -101,25 +145,27 @@ def configs(profile: str, notebook: str, kind: type[Config]) -> dict[str, Config
         for field in dataclasses.fields(kind)
         if field.default is field.default_factory is dataclasses.MISSING
     ]
+    annotated = typing.get_type_hints(kind)
     made = {}
     _check_mapping(values["runs"], f"{profile}.yaml, {notebook}, runs")
     _check_mapping(values.get("common", {}), f"{profile}.yaml, {notebook}, common")
     for name, change in values["runs"].items():
-        _check_mapping(change or {}, f"{profile}.yaml, {notebook}, run {name!r}")
+        place = f"{profile}.yaml, {notebook}, run {name!r}"
+        _check_mapping(change or {}, place)
         fields = _merged(values.get("common", {}), change or {})
         unknown = sorted(set(fields) - set(known))
         if unknown:
             raise ValueError(
-                f"{profile}.yaml, {notebook}, run {name!r}: unknown fields {', '.join(unknown)}; "
-                f"known: {', '.join(known)}"
+                f"{place}: unknown fields {', '.join(unknown)}; known: {', '.join(known)}"
             )
         missing = [field for field in needed if field not in fields]
         if missing:
-            raise ValueError(
-                f"{profile}.yaml, {notebook}, run {name!r}: missing fields {', '.join(missing)}"
-            )
+            raise ValueError(f"{place}: missing fields {', '.join(missing)}")
+        fields = {field: _frozen(value) for field, value in fields.items()}
+        for field, value in fields.items():
+            _check_kind(value, annotated[field], f"{place}: {field}")
         try:
-            made[name] = kind(**{key: _frozen(value) for key, value in fields.items()})
-        except TypeError as error:
-            raise ValueError(f"{profile}.yaml, {notebook}, run {name!r}: {error}") from error
+            made[name] = kind(**fields)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{place}: {error}") from error
     return made

@@ -164,6 +164,9 @@ def test_gtzan_takes_the_place_of_fma(tmp_path, caplog):
     assert (len(found), found.X.shape[1:]) == (32, (1, 32, 32))
     assert (found.source, found.label) == ("local", "GTZAN in place of FMA-small")
     assert not found.is_standin
+    assert "mel spectrograms with settings of their own" in found.note
+    other = load("fma", "train", root=tmp_path, size=32, bands=64, n_fft=512)
+    assert other.fingerprint == found.fingerprint
     with caplog.at_level(logging.WARNING, logger="ibcore.datasets"):
         assert len(load("fma", "train", root=tmp_path, n=33, size=32)) == 32
     assert "there are only 32 of the 33 clips wanted" in caplog.text

@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import os
 import pickle
 import stat
 import tarfile
@@ -191,6 +192,16 @@ def test_objects_in_a_cache_are_not_unpickled(tmp_path, monkeypatch, warned, kin
     assert again(tmp_path, "a") == expected
     assert warned()
     assert not (tmp_path / "executed").exists()
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o22, 0o644), (0o77, 0o600)])
+def test_the_umask_says_who_may_read_a_cache(tmp_path, umask, mode):
+    before = os.umask(umask)
+    try:
+        spectrograms(tmp_path, "a")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "spectrograms-a.npz").stat().st_mode & 0o777 == mode
 
 
 # ---------------------------------------------------------------- figures

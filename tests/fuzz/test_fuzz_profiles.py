@@ -77,7 +77,10 @@ def read(kind=Config):
         ("a: {runs: [b]}", "smoke.yaml, a, runs: must hold a mapping"),
         ("a: {runs: {b: 3}}", "smoke.yaml, a, run 'b': must hold a mapping"),
         ("a: {common: 3, runs: {b: {}}}", "smoke.yaml, a, common: must hold a mapping"),
-        ("a: {runs: {b: {epochs: many}}}", "smoke.yaml, a, run 'b': '<' not supported"),
+        (
+            "a: {runs: {b: {epochs: many}}}",
+            "smoke.yaml, a, run 'b': epochs must be int, got 'many'",
+        ),
         ("a: {runs: {b: {epochs: -1}}}", "epochs must not be negative, got -1"),
         ("a: {runs: {b: {size: 1}}}", "smoke.yaml, a, run 'b': unknown fields size"),
     ],

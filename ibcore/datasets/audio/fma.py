@@ -123,7 +123,9 @@ def _gtzan(place, mel, cache):
     if not path.is_file():
         return None
     pictures, labels, classes = gtzan.read(path)
-    note = "GTZAN music genres, mel spectrograms recovered from pictures"
+    note = (
+        "GTZAN music genres, mel spectrograms with settings of their own, recovered from pictures"
+    )
     return Found(pictures, labels, classes, f"GTZAN in place of {TITLE}", note, path.parent)
 
 
