@@ -27,8 +27,8 @@ class Rule:
     ----------
     choose : {"never", "entropy", "random", "front"}
         "entropy": every layer whose entropy is calm. "random" and "front" freeze as many layers at
-        the same epochs as the "entropy" network of the same seed: layers drawn by lot, or those
-        nearest to the input. "never": the normal training.
+        the same epochs as the network of the same seed with the first rule that chooses by entropy:
+        layers drawn by lot, or those nearest to the input. "never": the normal training.
     epsilon, statistic, window, warm_up
         See ``first_calm_epoch``.
     probe : {"resample", "fixed"}

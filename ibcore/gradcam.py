@@ -381,8 +381,10 @@ def quantise(
     ):
         if value not in known:
             raise ValueError(f"{name} must be {' or '.join(map(repr, known))}, got {value!r}")
-    if isinstance(levels, bool) or not isinstance(levels, int) or not 2 <= levels <= 256:
+    integral = isinstance(levels, int | np.integer) and not isinstance(levels, bool)
+    if not (integral and 2 <= levels <= 256):
         raise ValueError(f"levels must be an integer between 2 and 256, got {levels!r}")
+    levels = int(levels)
     given = to_tensor(maps, "maps")
     if given.dim() != 3 or given.numel() == 0 or not given.is_floating_point():
         raise ValueError(

@@ -161,7 +161,8 @@ def record_activations(
     ------
     ValueError
         For a layer that the model does not have (its layers are listed) or that was not used in
-        the forward pass, no inputs, or a non-positive chunk size.
+        the forward pass, a ``softmax`` that is not among ``layers``, no inputs, or a non-positive
+        chunk size.
     """
     return _forward(model, inputs, layers, chunk_size, softmax)[0]
 
@@ -204,9 +205,13 @@ def _forward(
 ) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
     """Activations as in ``record_activations``, and the outputs of the model."""
     modules = {name: module for name, module in model.named_modules() if name}
-    for layer in (*layers, *([softmax] if softmax else [])):
+    for layer in layers:
         if layer not in modules:
             raise ValueError(f"unknown layer {layer!r}; layers of the model: {', '.join(modules)}")
+    if softmax is not None and softmax not in layers:
+        raise ValueError(
+            f"softmax must be one of the layers {', '.join(layers) or '(none)'}, got {softmax!r}"
+        )
     if len(inputs) == 0:
         raise ValueError("no inputs to record")
     if chunk_size is None:
@@ -275,7 +280,15 @@ def _nearest_neighbour(X, T, Y, *, k=2, noise_scale=None):
         return nearest_neighbour_entropy(samples, k=k, noise_scale=noise_scale, rng=rng)
 
     whole = entropy(T)
-    _, classes, sizes = torch.unique(torch.as_tensor(Y), return_inverse=True, return_counts=True)
+    labels, classes, sizes = torch.unique(
+        torch.as_tensor(Y), return_inverse=True, return_counts=True
+    )
+    smallest = sizes.argmin()
+    if sizes[smallest] <= k:
+        raise ValueError(
+            f"nearest_neighbour with k = {k} needs more than {k} samples of every class, got "
+            f"{sizes[smallest]} of class {labels[smallest]}"
+        )
     shares = (sizes / len(classes)).tolist()
     within = sum(share * entropy(T[classes == c]) for c, share in enumerate(shares))
     return {"nearest neighbour": Information(whole, whole - within)}
@@ -339,13 +352,14 @@ def measure(T, Y, estimators: Iterable[Mapping], *, X=None) -> list[dict]:
     -------
     list of dict
         Columns ``estimator``, ``parameter`` (bin width, noise variance, kernel width or k; None
-        where the data choose it), ``view``, ``filter`` (-1 where all are seen together), ``n``
-        (samples), ``I_XT``, ``I_TY`` (bits).
+        where it was not given: the data choose the kernel width, k is 2), ``view``, ``filter`` (-1
+        where all are seen together), ``n`` (samples), ``I_XT``, ``I_TY`` (bits).
 
     Raises
     ------
     ValueError
-        For an unknown estimator, view or parameter, fewer than one sample, and whatever the
+        For an unknown estimator, view or parameter, fewer than one sample, for
+        ``nearest_neighbour`` a class of k or fewer samples (it is named), and whatever the
         estimators refuse.
 
     Examples
@@ -505,13 +519,14 @@ class InformationRecorder(Callback):
 
     def _record(self, epoch: int, index: int, who: dict, model: nn.Module) -> None:
         estimators = self._estimators_at(epoch)
-        logits = {}
+        passed = []
         for name, rows in self._sets.items():
             rows = rows[index] if rows.dim() == 2 else rows
             inputs, labels = self._inputs[rows], self._labels[rows]
-            activations, logits[name] = _forward(
+            activations, logits = _forward(
                 model, inputs, self._layers, self._chunk_size, self._softmax
             )
+            passed.append((rows, logits))
             for number, (layer, T) in enumerate(activations.items()):
                 where = {**who, "epoch": epoch, "set": name, "layer": layer}
                 try:
@@ -522,18 +537,22 @@ class InformationRecorder(Callback):
                     ) from error
                 for row in measured:
                     self.measurements.append({**where, "layer_index": number, **row})
-        self._record_history(epoch, index, who, model, logits)
+        self._record_history(epoch, index, who, model, passed)
 
-    def _record_history(self, epoch, index, who, model, logits: dict[str, torch.Tensor]) -> None:
-        """Loss and accuracy; a set that was measured is not passed through the model again."""
+    def _record_history(self, epoch, index, who, model, passed: list[tuple]) -> None:
+        """Loss and accuracy; rows that were measured do not pass through the model again.
+
+        ``passed`` holds the rows of every measured set and their logits.
+        """
         row = {**who, "epoch": epoch}
         for name, rows in (("train", self._train_rows[index]), ("test", self._test_rows[index])):
-            if name not in logits:
-                inputs = self._inputs[rows]
-                logits[name] = _forward(model, inputs, [], self._chunk_size, None)[1]
+            same = (known for measured, known in passed if torch.equal(measured.cpu(), rows.cpu()))
+            logits = next(same, None)
+            if logits is None:
+                logits = _forward(model, self._inputs[rows], [], self._chunk_size, None)[1]
             labels = self._labels[rows]
-            row[f"{name}_loss"] = functional.cross_entropy(logits[name], labels).item()
-            row[f"{name}_accuracy"] = (logits[name].argmax(1) == labels).double().mean().item()
+            row[f"{name}_loss"] = functional.cross_entropy(logits, labels).item()
+            row[f"{name}_accuracy"] = (logits.argmax(1) == labels).double().mean().item()
         self.history.append(row)
 
     def state_dict(self) -> dict:

@@ -140,7 +140,8 @@ class Replicas:
 
         Weights are the parameters with two or more axes in one network, so biases and the scales
         of normalisation layers are left out, as with Keras's ``kernel_regularizer``. The gradient
-        of f w^2 is 2 f w.
+        of f w^2 is 2 f w. Weights that ``backward`` gave no gradient, as frozen ones, get none
+        here.
 
         Parameters
         ----------
@@ -149,13 +150,13 @@ class Replicas:
         """
         if self.stacked:
             for parameter in self._parameters.values():
-                if parameter.dim() > 2:
+                if parameter.dim() > 2 and parameter.grad is not None:
                     shape = (-1, *[1] * (parameter.dim() - 1))
                     parameter.grad.addcmul_(parameter.detach(), 2 * factors.view(shape))
             return
         for model, factor in zip(self._models, factors, strict=True):
             for parameter in model.parameters():
-                if parameter.dim() > 1:
+                if parameter.dim() > 1 and parameter.grad is not None:
                     parameter.grad.addcmul_(parameter.detach(), 2 * factor)
 
     def network(self, index: int) -> nn.Module:

@@ -793,6 +793,15 @@ def test_falls_says_yes_no_open_or_cannot_tell():
     assert list(found) == ["view", "layer", "drop", "low", "high", "band", "falls"]
 
 
+@pytest.mark.parametrize("missing", [None, np.nan])
+def test_falls_of_curves_whose_parameter_is_missing(missing):
+    rows = [(p, seed, drop, 0.1) for p, drop in ((missing, 1.0), (3.0, 0.0)) for seed in range(4)]
+    table = pd.DataFrame(rows, columns=["parameter", "seed", "drop", "band"])
+    found = claims.falls(table.assign(layer="a", capped=False), by=["layer", "parameter"])
+    assert found["falls"].tolist() == ["yes", "no"]
+    assert found["parameter"].isna().tolist() == [True, False]
+
+
 def test_what_does_not_drop_does_not_fall_whatever_its_noise_bands():
     """Bands that differ between seeds leave drop minus band open."""
     rows = [
@@ -832,6 +841,23 @@ def test_beyond_null_is_paired_and_takes_the_last_epoch():
     found = claims.beyond_null(*both, by=["layer"]).set_index("layer")
     assert found.loc["a"].tolist() == pytest.approx([15, 14.5, 0.5, 0.5, 0.5])
     assert found.loc["b"].tolist() == pytest.approx([10, 10, 0, 0, 0])
+
+
+@pytest.mark.parametrize("missing", [None, np.nan])
+def test_beyond_null_of_curves_whose_parameter_is_missing(missing):
+    rows = [
+        (parameter, seed, epoch, 10.0 * seed + epoch)
+        for parameter in (missing, 3.0)
+        for seed in range(3)
+        for epoch in (0, 5)
+    ]
+    real = pd.DataFrame(rows, columns=["parameter", "seed", "epoch", "I_TY"])
+    null = real.assign(I_TY=real["I_TY"] - np.where(real["parameter"].isna(), 0.5, 2.0))
+    for table in (real, real.iloc[::-1]):
+        found = claims.beyond_null(table, null, by=["parameter"]).sort_values("parameter")
+        assert found["parameter"].isna().tolist() == [False, True]
+        assert found["I_TY"].tolist() == [15, 15]
+        assert found["difference"].tolist() == pytest.approx([2.0, 0.5])
 
 
 SIZES = (3, 5, 7)

@@ -196,6 +196,16 @@ def test_the_first_half_of_the_epochs_includes_its_last():
         assert found.verdict == verdict
 
 
+def test_each_run_has_a_first_half_of_its_own():
+    """A fall after half of 1,000 epochs, beside a run of 5,000: late, however long the other is."""
+    relu = curves("ReLU", RISE, RISE)
+    longer = relu.assign(epoch=5 * relu["epoch"])
+    table = pd.concat([longer, curves("tanh", LATE, RISE)], ignore_index=True)
+    found = claims.dh_2(table, BOUNDS, except_late=["tanh"])
+    assert found.verdict == SUPPORTED
+    assert "also falling: tanh hidden1 I(X;T)" in found.statistic
+
+
 PAIRS = {"ReLU L2": "ReLU", "tanh L2": "tanh"}
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pooch
@@ -271,6 +272,17 @@ def test_pictures_are_drawn_once_for_all_seeds_and_cropped():
     assert inputs.shape == (3, 3, 32, 32)
     restored = inputs * entropy_by_depth._DEVIATION + entropy_by_depth._MEAN
     assert np.allclose(restored, few.X[:, :, 96:128, 96:128], atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(24, 40), (40, 24)])
+def test_a_crop_larger_than_the_pictures_is_refused(shape):
+    pictures = SimpleNamespace(X=np.zeros((1, 3, *shape), np.float32))
+    config = dataclasses.replace(LENET, crop=24)
+    assert entropy_by_depth._inputs(config, pictures).shape == (1, 3, 24, 24)
+    config = dataclasses.replace(LENET, crop=25)
+    words = f"crop = 25, but the pictures have {shape[0]}x{shape[1]} pixels"
+    with pytest.raises(ValueError, match=words):
+        entropy_by_depth._inputs(config, pictures)
 
 
 def test_a_map_of_a_single_pixel_is_degenerate():

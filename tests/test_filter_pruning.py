@@ -10,6 +10,7 @@ import torch
 from torch.nn import functional
 
 from ibcore import models, results, sweep
+from ibcore.estimators import _eigenvalues
 from ibcore.experiments import filter_pruning
 from ibcore.experiments.filter_pruning import Config, device_name, load, run
 from ibcore.experiments.shared import Samples
@@ -298,6 +299,59 @@ def test_interrupted_within_a_training_and_resumed(tables, tmp_path, monkeypatch
     assert [file.name for file in tmp_path.iterdir()] == ["run.checkpoint"]
 
 
+def interrupted(config, path, monkeypatch, stage):
+    """A run that ends after a number of its stages."""
+    finish = filter_pruning._Work.finish
+
+    def stop(self, number, networks):
+        finish(self, number, networks)
+        if number == stage:
+            raise Interrupted
+
+    with monkeypatch.context() as patch:
+        patch.setattr(filter_pruning._Work, "finish", stop)
+        with pytest.raises(Interrupted):
+            run(config, 3, checkpoint=path)
+
+
+@pytest.mark.parametrize("stage", [1, 7])
+def test_configurations_in_another_order_go_on_in_the_first(tables, tmp_path, monkeypatch, stage):
+    """In the middle of a configuration, and between rounds of the other one."""
+    path = tmp_path / "run.checkpoint"
+    interrupted(VGG, path, monkeypatch, stage)
+    turned = dict(reversed(VGG.configurations.items()))
+    same(run(dataclasses.replace(VGG, configurations=turned), 3, checkpoint=path), tables)
+
+
+def test_a_checkpoint_of_other_stages_is_refused(tmp_path, monkeypatch):
+    path = tmp_path / "run.checkpoint"
+    interrupted(VGG, path, monkeypatch, 0)
+    other = dataclasses.replace(VGG, pruned_by=("HRel",))
+    words = "run.checkpoint was saved by .* other stages: round 1 of 'one' by 'magnitude' is in one"
+    with pytest.raises(ValueError, match=words):
+        run(other, 3, checkpoint=path)
+    assert path.exists()
+
+
+def test_what_happens_once_is_not_timed(monkeypatch):
+    """When the first score begins, all that numba compiles for the scores has been called."""
+    calls, solve = [], _eigenvalues.eigenvalues
+
+    def eigenvalues(*arguments):
+        calls.append(arguments)
+        return solve(*arguments)
+
+    def stop(self, *arguments):
+        raise Interrupted
+
+    monkeypatch.setattr(_eigenvalues, "eigenvalues", eigenvalues)
+    monkeypatch.setattr(filter_pruning, "kernel_widths", lambda *arguments, **options: {})
+    monkeypatch.setattr(filter_pruning._Work, "score", stop)
+    with pytest.raises(Interrupted):
+        run(dataclasses.replace(VGG, replicas=1), 3)
+    assert calls
+
+
 def test_through_the_run_store(tables):
     found = sweep.run(filter_pruning, {"VGG11": VGG}, seed=3)
     stored = found.table("networks").drop(columns="run")
@@ -328,8 +382,30 @@ def test_refused_configurations(changes, words):
         dataclasses.replace(VGG, **changes)
 
 
-def test_refused_counts_and_scores():
-    with pytest.raises(ValueError, match="8 groups of layers"):
-        run(dataclasses.replace(VGG, configurations={"short": "1-2-3"}), 0)
+@pytest.mark.parametrize(
+    ("config", "counts", "words"),
+    [
+        (VGG, "1-2-3", "8 groups of layers"),
+        (
+            VGG,
+            "32-64-128-512-256-256-256-256",
+            "32 filters of layer 'features.11' are to stay, but it has 16",
+        ),
+        (RESNET, "8-15-80", "20 filters of layer 'layer3.0.conv1' are to stay, but it has 16"),
+    ],
+)
+def test_counts_that_do_not_fit_are_refused_before_any_training(monkeypatch, config, counts, words):
+    monkeypatch.setattr(filter_pruning, "fit", None)
+    with pytest.raises(ValueError, match=words):
+        run(dataclasses.replace(config, configurations={"other": counts}), 0)
+
+
+def test_as_many_filters_as_there_are_take_no_round(monkeypatch):
+    counts = "64-128-256-256-512-512-512-512"
+    config = dataclasses.replace(VGG, configurations={"whole": counts}, replicas=1)
+    assert set(run(config, 0)["networks"]["configuration"]) == {"unpruned"}
+
+
+def test_refused_scores():
     with pytest.raises(ValueError, match="score must be one of"):
         run(dataclasses.replace(VGG, scores={"L2": {}}, pruned_by=("L2",)), 0)

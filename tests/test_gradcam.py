@@ -453,6 +453,14 @@ def test_rounding_and_levels():
     assert quantise(torch.ones(1, 2, 2, dtype=torch.float16)).eq(255).all()
 
 
+@pytest.mark.parametrize("levels", [np.int64(8), np.uint8(200), np.int16(256)])
+def test_levels_may_be_a_number_of_numpy(levels):
+    maps = random_maps(3, 6, 6)
+    for order in ("quantise-resize", "resize-quantise"):
+        found = quantise(maps, levels=levels, size=9, order=order)
+        assert np.array_equal(found, quantise(maps, levels=int(levels), size=9, order=order))
+
+
 def test_quantise_changes_no_input():
     maps = random_maps(2, 5, 5)
     before = maps.copy()
@@ -478,6 +486,8 @@ def test_quantise_changes_no_input():
         (np.zeros((1, 2, 2)), {"levels": 1}, "got 1"),
         (np.zeros((1, 2, 2)), {"levels": 2.0}, r"got 2\.0"),
         (np.zeros((1, 2, 2)), {"levels": True}, "got True"),
+        (np.zeros((1, 2, 2)), {"levels": np.bool_(True)}, "got np.True_"),
+        (np.zeros((1, 2, 2)), {"levels": np.int64(257)}, r"got np.int64\(257\)"),
         (np.zeros((1, 2, 2)), {"resample": "cubic"}, "'lanczos' or 'bilinear', got 'cubic'"),
         (np.zeros((1, 2, 2)), {"order": "both"}, "or 'resize-quantise', got 'both'"),
         (np.zeros((1, 2, 2)), {"rounding": "up"}, "'floor' or 'nearest', got 'up'"),

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from ibcore import models
+from ibcore import models, recording
 from ibcore.estimators import (
     binned_information,
     gram_matrix,
@@ -216,7 +216,6 @@ def test_softmax_turns_one_layer_into_probabilities(model):
     torch.testing.assert_close(found["output"], plain["output"].softmax(1))
     torch.testing.assert_close(found["linear"], plain["linear"])
     torch.testing.assert_close(found["output"].sum(1), torch.ones(9))
-    assert record_activations(model, x, [], softmax="output") == {}
 
 
 @pytest.mark.parametrize(
@@ -228,7 +227,13 @@ def test_softmax_turns_one_layer_into_probabilities(model):
             {},
             "unknown layer 'hidden'; layers of the model: linear, relu, norm, dropout, unused, out",
         ),
-        (draw(2, 4), ["output"], {"softmax": "outptu"}, "unknown layer 'outptu'"),
+        (
+            draw(2, 4),
+            ["linear", "relu"],
+            {"softmax": "output"},
+            "softmax must be one of the layers linear, relu, got 'output'",
+        ),
+        (draw(2, 4), [], {"softmax": "output"}, r"layers \(none\), got 'output'"),
         (draw(2, 4), [""], {}, "unknown layer ''"),
         (draw(0, 4), ["output"], {}, "no inputs to record"),
         (draw(2, 4), ["output"], {"chunk_size": 0}, "chunk_size must be positive, got 0"),
@@ -360,6 +365,15 @@ def test_nearest_neighbour_is_an_entropy_and_its_fall_within_classes():
     assert measure(repeated, Y, noisy) == measure(repeated, Y, noisy)
 
 
+@pytest.mark.parametrize("k", [2, 3])
+def test_a_class_with_too_few_samples_for_nearest_neighbour_is_named(k):
+    T, Y = draw(30, 2), torch.tensor([4] * 20 + [9] * k + [7] * (10 - k))
+    with pytest.raises(ValueError, match=f"k = {k} needs more than {k} .* got {k} of class 9"):
+        measure(T, Y, [{"estimator": "nearest_neighbour", "k": k}])
+    Y[0] = 9
+    assert len(measure(T, Y, [{"estimator": "nearest_neighbour", "k": k}])) == 1
+
+
 def test_bounds_are_the_entropies_of_inputs_and_labels():
     """Two equal inputs of five: 2/5 log2(5/2) + 3/5 log2 5, less than log2 4."""
     x = torch.tensor([[0.0, 1.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0], [2.0, 1.0]])
@@ -474,6 +488,36 @@ def test_history_is_loss_in_nats_and_accuracy_by_hand():
             loss = -np.log(p[np.arange(len(labels)), labels]).mean()
             assert row[f"{name}_loss"] == pytest.approx(loss, rel=1e-5)
             assert row[f"{name}_accuracy"] == np.mean(logits.argmax(1) == labels)
+
+
+def rows_through(case, monkeypatch):
+    """Numbers of rows that pass through the network in each forward pass of the next epoch."""
+    lengths, forward = [], recording._forward
+
+    def count(model, inputs, *arguments):
+        lengths.append(len(inputs))
+        return forward(model, inputs, *arguments)
+
+    monkeypatch.setattr(recording, "_forward", count)
+    case.recorder.on_epoch(2, Replicas(case.networks))
+    return lengths
+
+
+def test_history_is_of_its_own_rows_whatever_the_sets_are_called(monkeypatch):
+    """Sets called train and test that hold other rows, of other and of the same number."""
+    expected = Case()
+    sets = {"train": torch.arange(28), "test": torch.arange(7)}
+    case = Case(sets=sets)
+    expected.recorder.on_epoch(2, Replicas(expected.networks))
+    assert rows_through(case, monkeypatch) == [28, 7, 28, 12] * 2
+    for found, row in zip(case.recorder.history, expected.recorder.history, strict=True):
+        assert found == pytest.approx(row)
+
+
+def test_rows_that_were_measured_do_not_pass_through_the_network_again(monkeypatch):
+    rows = Case()
+    case = Case(sets={"some": rows.train, "test": rows.test})
+    assert rows_through(case, monkeypatch) == [28, 12] * 2
 
 
 def test_chunks_do_not_change_rows():

@@ -248,6 +248,31 @@ def test_norms_and_biases_are_not_penalised():
     assert touched == {"hidden.weight", "output.weight"}
 
 
+class FreezeFirst(Callback):
+    """Freezes the first weights of every network, at once."""
+
+    def on_epoch(self, epoch, replicas):
+        weights = replicas.parameters()
+        for parameter in weights[:: len(list(replicas.network(0).parameters()))]:
+            parameter.requires_grad_(False).grad = None
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_penalty_on_networks_with_frozen_weights(kind):
+    build, shape = KINDS[kind]
+    inputs, labels = samples(shape)
+    options = {"optimiser": "sgd", "epochs": 6, "learning_rate": 0.02}
+    replicas = fit(
+        build(), inputs, labels, seeds=SEEDS, l2=0.3, callbacks=[FreezeFirst()], **options
+    )
+    for i, model in enumerate(build()):
+        first = next(model.parameters()).requires_grad_(False)
+        optimiser = torch.optim.SGD(model.parameters(), lr=0.02)
+        expected = penalised_twin(model, inputs, labels, 0.3, epochs=6, optimiser=optimiser)
+        torch.testing.assert_close(vector(replicas.network(i)), expected, atol=1e-5, rtol=0)
+        assert torch.equal(next(replicas.network(i).parameters()), first)
+
+
 def trained(**options):
     options = {"epochs": 5, "learning_rate": 0.02, "batch_size": 10, **options}
     replicas = fit(mlps(), *samples((6,)), seeds=SEEDS, **options)

@@ -233,7 +233,8 @@ def falls(table: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
 
     ``table`` holds ``phases`` with bounds. ``falls`` is *yes* or *no* where 95% intervals say so
     (see ``beyond_band``), *open* otherwise, and *cannot tell* where too many curves end at their
-    ceiling (see ``compression``).
+    ceiling (see ``compression``). A missing value, as of a ``parameter`` that was not given, counts
+    as a value.
     """
     words = {
         SUPPORTED: "yes",
@@ -242,7 +243,7 @@ def falls(table: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
         UNINFORMATIVE: "cannot tell (at the ceiling)",
     }
     rows = []
-    for where, part in table.groupby(list(by), sort=False):
+    for where, part in table.groupby(list(by), sort=False, dropna=False):
         verdict, drop, band = compression(part)
         rows.append((*where, drop.mean, drop.low, drop.high, band, words[verdict]))
     return pd.DataFrame(rows, columns=[*by, "drop", "low", "high", "band", "falls"])
@@ -252,21 +253,22 @@ def beyond_null(table: pd.DataFrame, null: pd.DataFrame, by: Sequence[str]) -> p
     """Last I(T;Y) minus that of a null model trained on permuted labels, paired by seed.
 
     Both tables are measurements of one set; the result has one row per combination of ``by``:
-    ``I_TY, null, difference, low, high`` (bits, 95% over seeds).
+    ``I_TY, null, difference, low, high`` (bits, 95% over seeds). Missing values count as in
+    ``falls``.
     """
     keys = [*by, "seed"]
     ends = [
-        part[part["epoch"] == part.groupby(keys)["epoch"].transform("max")]
+        part[part["epoch"] == part.groupby(keys, dropna=False)["epoch"].transform("max")]
         for part in (table, null)
     ]
     both = pd.DataFrame(
         {
-            name: end.groupby(keys, sort=False)["I_TY"].mean()
+            name: end.groupby(keys, sort=False, dropna=False)["I_TY"].mean()
             for name, end in zip(("I_TY", "null"), ends, strict=True)
         }
     )
     rows = []
-    for where, part in both.groupby(list(by), sort=False):
+    for where, part in both.groupby(list(by), sort=False, dropna=False):
         found = interval(part["I_TY"] - part["null"])
         means = part["I_TY"].mean(), part["null"].mean()
         rows.append((*where, *means, found.mean, found.low, found.high))

@@ -128,7 +128,7 @@ def dh_2(
     ``compression``.
     """
     late = measurements["run"].isin(except_late)
-    early = measurements["epoch"] <= LATE * measurements["epoch"].max()
+    early = measurements["epoch"] <= LATE * measurements.groupby("run")["epoch"].transform("max")
     table = both_coordinates(measurements[~late | early], bounds)
     table["excess"] = table["drop"] - table["band"]
     parts, capped = _by_curve(table, lambda group: opposite(_falls(group)))

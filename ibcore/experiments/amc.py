@@ -271,7 +271,8 @@ def run(
     dataset : Samples, optional
         What ``load(config)`` gave; loaded if not given.
     checkpoint : path, optional
-        Files of this name, with something added, let an interrupted run go on.
+        Files of this name, with something added, let an interrupted run go on. They are removed by
+        whoever stores the result.
     name : str
         Text of the progress bars.
 
@@ -296,7 +297,4 @@ def run(
         one.compare()
         networks += one.networks
         episodes += one.episodes
-    if checkpoint is not None:
-        for path in checkpoint.parent.glob(f"{checkpoint.name}.*"):
-            path.unlink()
     return {"networks": pd.DataFrame(networks), "episodes": pd.DataFrame(episodes)}

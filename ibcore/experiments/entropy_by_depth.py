@@ -87,7 +87,7 @@ class Config:
         At most so many pictures, drawn without replacement (fewer are the first of more); None
         takes all.
     crop : int or None
-        Cut out the middle square of this side.
+        Cut out the middle square of this side, which no side of the pictures may fall below.
     replicas : int
         Seeds: seed, seed + 1, ... One is enough for pretrained weights without training.
     readings : tuple of str
@@ -231,7 +231,10 @@ def _inputs(config: Config, data: datasets.Dataset) -> torch.Tensor:
     """Pictures as the networks of torchvision want them, in three colours."""
     inputs = torch.from_numpy(data.X)
     if config.crop is not None:
-        top, left = ((side - config.crop) // 2 for side in inputs.shape[2:])
+        height, width = inputs.shape[2:]
+        if config.crop > min(height, width):
+            raise ValueError(f"crop = {config.crop}, but the pictures have {height}x{width} pixels")
+        top, left = (height - config.crop) // 2, (width - config.crop) // 2
         inputs = inputs[:, :, top : top + config.crop, left : left + config.crop]
     return (inputs - _MEAN) / _DEVIATION
 
@@ -389,6 +392,11 @@ def run(
         maps of the first picture and replica, see ``ibcore.plotting.saliency_strips``.
         ``accuracy``: seed, images, accuracy (missing where the labels are not the network's
         classes).
+
+    Raises
+    ------
+    ValueError
+        For a crop that is larger than the pictures, and whatever training and measuring refuse.
     """
     material = load(config) if dataset is None else dataset
     pictures = _inputs(config, material.pictures)

@@ -113,6 +113,22 @@ class _Work:
         }
         self.tables = self.state["tables"]
 
+    def in_order(self, stages: list[tuple]) -> list[tuple]:
+        """The stages in the order in which the run was begun: finished ones are counted.
+
+        A profile may meanwhile name its configurations in another order. ValueError if the state
+        knows other stages.
+        """
+        begun = self.state.setdefault("stages", stages)
+        other = sorted(set(begun) ^ set(stages))
+        if other:
+            configuration, score, number = other[0]
+            raise ValueError(
+                f"{self.file.path.name} was saved by a run with other stages: round {number} of "
+                f"{configuration!r} by {score!r} is in one of the two only"
+            )
+        return begun
+
     def training(self) -> Checkpoint | None:
         """Where the training under way is kept: each stage has its own, and takes no other."""
         if self.file is None:
@@ -255,7 +271,9 @@ class _Work:
         done = {(row["seed"], row["score"]) for row in self.tables["timings"]}
         layers = [layer for group in groups for layer in group]
         order = [n for n, _ in networks[0].named_modules() if n in layers]
-        tiny = np.zeros((2, 1, 2, 2), np.uint8)  # what happens once, as compiling, is not timed
+        # What happens once is not timed; HRel compiles only if a layer has many filters.
+        widest = max(networks[0].get_submodule(layer).out_channels for layer in order)
+        tiny = np.zeros((2, widest, 2, 2), np.uint8)
         spatial_information_per_filter(tiny, [0, 1])
         renyi_information_per_filter(tiny, [0, 1], kernel_width=1.0)
         for index, (seed, model) in enumerate(zip(self.seeds, networks, strict=True)):
@@ -282,8 +300,14 @@ class _Work:
 
 
 def rounds(model, groups, kept, steps) -> int:
-    """Rounds until no group of layers has more filters than it keeps."""
+    """Rounds until no group of layers has more filters than it keeps.
+
+    ValueError if one has fewer from the start.
+    """
     counts = [model.get_submodule(group[0]).out_channels for group in groups]
+    for group, n, stays in zip(groups, counts, kept, strict=True):
+        if stays > n:
+            raise ValueError(f"{stays} filters of layer {group[0]!r} are to stay, but it has {n}")
     return max(-(-(n - stays) // step) for n, stays, step in zip(counts, kept, steps, strict=True))
 
 
@@ -325,49 +349,54 @@ def run(
     Raises
     ------
     ValueError
-        For unknown scores or options, and configurations that do not fit the network.
+        For unknown scores or options; for configurations that do not fit the network or leave more
+        filters than it has, before any training; for a checkpoint of a run with other stages.
     """
     dataset = load(config) if dataset is None else dataset
     work = _Work(config, seed, dataset, checkpoint, name)
     width = config.model_options.get("width", 1.0)
-    where = {"configuration": UNPRUNED, "score": UNPRUNED, "round": 0}
+    networks = work.networks([], [])
+    groups = shared_channels(networks[0], work.example)
+    steps = filters_kept(groups, config.steps, width=width)
+    kept = {
+        configuration: filters_kept(groups, counts, width=width)
+        for configuration, counts in config.configurations.items()
+    }
+    stages = work.in_order(
+        [
+            (configuration, score, number)
+            for configuration, stays in kept.items()
+            for score in config.pruned_by
+            for number in range(1, rounds(networks[0], groups, stays, steps) + 1)
+        ]
+    )
     if work.state["finished"] == 0:
-        networks = work.networks([], [])
-        groups = shared_channels(networks[0], work.example)
+        where = {"configuration": UNPRUNED, "score": UNPRUNED, "round": 0}
         curves = work.train(networks, config.training, **where)
         work.describe(networks, curves, groups, **where, scoring_seconds=float("nan"))
         work.state["baseline"] = [copy.deepcopy(model.state_dict()) for model in networks]
         work.finish(0, networks)
     trained = work.networks(work.state["baseline"], [])
-    groups = shared_channels(trained[0], work.example)
     layers = [layer for group in groups for layer in group]
     widths = work.widths(trained, layers)
     work.compare(trained, groups, widths)
-    steps = filters_kept(groups, config.steps, width=width)
-    stage = 0
-    for configuration, counts in config.configurations.items():
-        kept = filters_kept(groups, counts, width=width)
-        for score in config.pruned_by:
-            for number in range(1, rounds(trained[0], groups, kept, steps) + 1):
-                stage += 1
-                if stage < work.state["finished"]:
-                    continue
-                if number == 1:
-                    work.state["removed"] = [[] for _ in work.seeds]
-                    work.state["weights"] = work.state["baseline"]
-                networks = work.networks(work.state["weights"], work.state["removed"])
-                where = {"configuration": configuration, "score": score, "round": number}
-                took = []
-                for index, model in enumerate(networks):
-                    purpose = f"round {number}"
-                    found, seconds, _ = work.score(model, index, score, layers, widths, purpose)
-                    channels = least_relevant(found, groups, kept, steps)
-                    work.state["removed"][index].append(channels)
-                    networks[index] = remove_channels(model, work.example, channels)
-                    took.append(seconds)
-                curves = work.train(networks, {**config.training, **config.retraining}, **where)
-                work.describe(
-                    networks, curves, groups, **where, scoring_seconds=float(np.mean(took))
-                )
-                work.finish(stage, networks)
+    for stage, (configuration, score, number) in enumerate(stages, 1):
+        if stage < work.state["finished"]:
+            continue
+        if number == 1:
+            work.state["removed"] = [[] for _ in work.seeds]
+            work.state["weights"] = work.state["baseline"]
+        networks = work.networks(work.state["weights"], work.state["removed"])
+        where = {"configuration": configuration, "score": score, "round": number}
+        took = []
+        for index, model in enumerate(networks):
+            purpose = f"round {number}"
+            found, seconds, _ = work.score(model, index, score, layers, widths, purpose)
+            channels = least_relevant(found, groups, kept[configuration], steps)
+            work.state["removed"][index].append(channels)
+            networks[index] = remove_channels(model, work.example, channels)
+            took.append(seconds)
+        curves = work.train(networks, {**config.training, **config.retraining}, **where)
+        work.describe(networks, curves, groups, **where, scoring_seconds=float(np.mean(took)))
+        work.finish(stage, networks)
     return {table: pd.DataFrame(rows) for table, rows in work.tables.items()}

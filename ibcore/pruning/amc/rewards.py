@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from ibcore.estimators import aura_matrix_entropy
-from ibcore.gradcam import modules_evaluating, quantise
+from ibcore.gradcam import modules_evaluating, quantise, scaled
 from ibcore.pruning.amc.policy import Pruner
 from ibcore.pruning.surgery import count_parameters
 
@@ -45,6 +45,10 @@ def convolution_entropy(
     Batch normalisation with a positive scale changes none of these numbers. Maps of a few pixels
     read low, down to -0.5 at 2x2, whatever is in them.
 
+    A constant map counts as entropy 0 in the mean, while measurements of saliency maps leave
+    constant ones out. So every channel that shows nothing lowers the mean, and "entropy
+    minimisation" rewards a network for keeping such channels and losing others.
+
     References
     ----------
     Muşat thesis, section 3.1.2.
@@ -62,10 +66,8 @@ def convolution_entropy(
             maps = output.flatten(0, 1)
             if min(maps.shape[1:]) < 2:
                 return
-            low, high = maps.amin((1, 2), keepdim=True), maps.amax((1, 2), keepdim=True)
-            scaled = ((maps - low) / torch.where(high > low, high - low, 1)).clamp(max=1)
-            found = aura_matrix_entropy(quantise(scaled, levels=levels), levels=levels)
-            entropies[name] = found.mean().item()
+            whole = quantise(scaled(maps, relu=False), levels=levels)
+            entropies[name] = aura_matrix_entropy(whole, levels=levels).mean().item()
 
         return hook
 
@@ -87,7 +89,11 @@ def convolution_entropy(
 
 @torch.no_grad()
 def accuracy(model: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> float:
-    """Share of images whose largest logit is that of their label."""
+    """Share of images whose largest logit is that of their label.
+
+    Unlike in ``ibcore.recording.accuracy``, the images pass in chunks of 500 whatever their size:
+    chunks of other sizes change the last bits of the logits, and with them, now and then, a search.
+    """
     with modules_evaluating(model):
         right = sum(
             (model(batch).argmax(1) == wanted).sum()
