@@ -374,11 +374,12 @@ def _amount(seconds: float) -> str:
 
 PAGE = """\
 One step of every kind of training in the {profile} profile was timed on {device}. "On 8" means
-eight devices of that kind: runs are shared out, the seeds of a run are not, so no number of devices
-beats the longest run. Images are those that pass through networks in training, forward and back, in
-all epochs. Not in it: the measurements, which for small networks (01, 05, 17) take longer than the
-training, data that have to be fetched, figures. Upper bounds: networks that are pruned or partly
-frozen count as whole ones."""
+eight devices of that kind: runs are shared out, the seeds of a run are not, so no number of
+devices beats the longest run. Images are those that pass through networks in training, forward
+and back, in all epochs. Sizes are those of the official data (FMA-small, about 2,100 sightings);
+runs that several notebooks share count once in "all". Not in it: the measurements, which for
+small networks (01, 05, 17) take longer than the training, data that have to be fetched, figures.
+Upper bounds: networks that are pruned or partly frozen count as whole ones."""
 
 
 def text(profile: str, notebooks: Sequence[str] = (), **options) -> str:

@@ -120,10 +120,13 @@ class Chapter:
         """Keep a caption for the manifest, in place of that of an earlier run of the same cell."""
         self._entries[kind, name] = {"kind": kind, "name": name, "caption": caption}
 
-    def named(self, verdicts: Sequence[claims.Verdict], sweep: Sweep) -> list[claims.Verdict]:
-        """The verdicts with the data of the runs they rest on."""
+    def named(
+        self, verdicts: Sequence[claims.Verdict], sweep: Sweep, *, of: str = ""
+    ) -> list[claims.Verdict]:
+        """The verdicts with the data of the runs they rest on, and what else sets them apart."""
+        label = ", ".join(filter(None, (of, sweep.data_label)))
         return [
-            dataclasses.replace(verdict, data=sweep.data_label, standin=sweep.is_standin)
+            dataclasses.replace(verdict, data=label, standin=sweep.is_standin)
             for verdict in verdicts
         ]
 

@@ -133,19 +133,22 @@ HEAD = """\
 The documents' own settings. Written by `make report` from the profile, the notebooks and the
 records beside the committed figures; nothing here depends on the machine.
 
-A notebook is run by its command in the table. It needs a slice of time and not the whole of it:
-finished runs are in the run store, a run under way keeps a checkpoint (at most every 30 seconds),
-and the same command goes on where it stopped. On a machine that is lent for ten minutes at a time,
-give this until it says that the notebook is done:
+A notebook is run by its command in the table. It need not be computed in one go: finished runs are
+in the run store, a run under way keeps a checkpoint (at most every 30 seconds), and the same
+command goes on where it stopped. On a machine that is lent for ten minutes at a time, give this
+until it says that the notebook is done:
 
 ```sh
 timeout --signal=INT 9m make reproduce PROFILE=paper ONLY=13
 ```
 
 The lines that it prints meanwhile say how many runs are finished and how far the present one is.
-The time of a notebook that has been run is at least what its records say: what an interrupted run
-took after its last checkpoint is in none of them, and records of 07 and 08 (of which two runs serve
-06 as well) hold only the last of several slices; these notebooks took an hour each.
+The time of a notebook that has been run is the sum over its runs; where two were computed at once,
+the clock showed about half. It is at least what the records say: what an interrupted run took
+after its last checkpoint is in none of them. A commit that is "changed" had uncommitted changes.
+
+The null models of 17 were trained before every seed had a permutation of its own: their seeds share
+one, so that the intervals of its table `beyond_null` are those of weights and splits only.
 """
 
 

@@ -272,15 +272,17 @@ explore(draw, run=["ReLU", "tanh"], estimator=estimators, epoch=measured)
 #
 # 1. (easy) Which is the largest value that $I(T;Y)$ can take here, and why is it not 1?
 # 2. (easy) Halve the bin width in your head: in which direction do all curves move?
-# 3. (harder) In the profile file set the activation of the run `ReLU` to tanh and its learning rate
-#    to a tenth. Does the fall disappear, or does it come later?
+# 3. (harder) Set `profile = "laptop"` and, before the runs, add one ten times as slow:
+#    `configs["slow"] = dataclasses.replace(configs["tanh"], learning_rate=...)`. Does the fall
+#    disappear, or does it come later?
 # 4. (harder) A layer is copied twice: $T' = (T, T)$. What happens to $I(X;T')$ by binning, and what
 #    by KDE with the same noise variance?
 
 # %% [markdown] tags=["solution"]
 # 1. $H(Y)$: the labels are not quite balanced (2,118 ones), see below.
 # 2. Up: a finer partition has at least the entropy of the coarser one that it refines.
-# 3. Later: the drift of the activations towards $\pm 1$ takes more steps.
+# 3. Later: the drift of the activations towards $\pm 1$ takes more steps. (The 30 epochs of the
+#    smoke profile are too few to see it.)
 # 4. By binning nothing: the same cells are told apart. By KDE it rises, because the noise of the
 #    two copies is independent and averages out.
 

@@ -24,8 +24,8 @@
 # **You will learn** what a *saturated* estimate is, and why it cannot answer the question whether a
 # layer compresses.
 #
-# Runtime on two cores: smoke 15 s, laptop 1 min, paper (10,000 epochs, 10,000 images) about a
-# day without a GPU.
+# Runtime on two cores: smoke 15 s, laptop 1 min, paper (10,000 epochs, 10,000 images) about
+# four days without a GPU.
 
 # %%
 import pandas as pd
@@ -166,11 +166,11 @@ table[["claim", "verdict", "statistic", "data"]]
 #   the number of distinct ones.
 # - The level for "epochs to 95%" is $H(Y)$ where every width gets that far, otherwise the smallest
 #   of the widths' largest values.
-# - A rank correlation over seeds that all agree has an interval without width, even if it comes
-#   from one width out of four while the others begin at one and the same $I(X;T)$. Where that is
-#   the rule, LL-2 is not supported.
+# - If all seeds give the same rank correlation, its interval has no width, even when three of the
+#   four widths begin at one and the same $I(X;T)$. If most widths begin alike in most cases, LL-2
+#   is left inconclusive.
 # - The laptop profile trains on 300 images for 16 epochs, in ten steps per epoch as in the
-#   document; the comparison of widths rests on those first epochs.
+#   document's program; the comparison of widths rests on those first epochs.
 #
 # Departures from the document's program: its 10,000 training images were apparently drawn with
 # repeats, here they are distinct; it takes no snapshot before training.

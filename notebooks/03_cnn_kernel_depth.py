@@ -29,8 +29,8 @@
 # **You will learn** how the view of a layer (whole, pooled, one filter) decides what an estimate
 # can say, what a null model is for, and what the data processing inequality forbids.
 #
-# Runtime on two cores: smoke 15 s, laptop 1 min, paper (10,000 epochs, 10,000 images) some days
-# without a GPU.
+# Runtime on two cores: smoke 15 s, laptop 1 min, paper (10,000 epochs, 10,000 images) about
+# six days without a GPU.
 
 # %%
 import pandas as pd

@@ -27,8 +27,8 @@
 # **You will learn** what pooling may and may not do to information, and why 500 tanh units that
 # "do not compress" say little.
 #
-# Runtime on two cores: smoke 15 s, laptop 1 min, paper (10,000 epochs, 10,000 images) a day or two
-# without a GPU.
+# Runtime on two cores: smoke 15 s, laptop 1 min, paper (10,000 epochs, 10,000 images) about
+# four days without a GPU.
 
 # %%
 import pandas as pd
@@ -188,7 +188,7 @@ table[["claim", "verdict", "statistic", "data"]]
 #   information with pooling" is a statement about the output layers of two different networks.
 # - Two networks that learn at different rates also differ on the way to one and the same end. LL-5
 #   is decided only where $I(T;Y)$ has nearly stopped rising; the laptop profile, with 10 of the
-#   document's 10,000 epochs, does not get there.
+#   10,000 epochs of the document's program, does not get there.
 # - Whole dense layers have hundreds of tanh units, four bins each, for at most 10,000 images (300
 #   in the laptop profile): far more cells than images, as in the convolutions. At the ceiling,
 #   where every image has its own, no fall can be seen.

@@ -209,8 +209,9 @@ table[["claim", "verdict", "statistic"]]
 # - Layers that end at the ceiling in all seeds are left out because they *cannot* answer, and
 #   those that end there in some seeds can show a fall, but not that there is none. Where no
 #   convolution of a network can answer, PD-2 is *uninformative*, and so is PD-1, unless its other
-#   part is contradicted. A layer at the ceiling that fell is kept, so where few layers remain the
-#   verdict leans towards a fall; the count of judged layers is part of the statistic.
+#   part is contradicted. Where only layers remain that end at the ceiling in some
+#   seeds, a verdict can be "falls" and never "does not fall"; the count of judged layers is part of
+#   the statistic.
 # - On GTZAN (laptop profile) the average filter falls with ReLU at both bin widths. With tanh it
 #   falls by about as much, but so unequally from seed to seed that both widths leave it open; under
 #   full batches it falls at width 1, and width 0.5 leaves it open. The paper profile, with five
@@ -264,12 +265,14 @@ explore(draw, run=list(configs), layer=layers, bin_width=sorted(set(one_seed["pa
 # 2. (easy) Why does a constant filter have $I(T;Y) = 0$?
 # 3. (harder) Give the ReLU run bins of width 0.5 but multiply all its activations by 10. What
 #    happens to $I(X;T)$, and does the network know more?
-# 4. (harder) Add `{estimator: binning, bin_width: 0.5, view: pooled}` to the profile. Which layers
-#    leave saturation, and what is lost by looking at means only?
+# 4. (harder) Add `{"estimator": "binning", "bin_width": 0.5, "view": "pooled"}` to the `estimators`
+#    of the configurations (`dataclasses.replace`), before the runs. Which layers leave saturation,
+#    and what is lost by looking at means only?
 
 # %% [markdown] tags=["solution"]
 # 1. Four bins per value, $4^4 = 256$ cells (a value of exactly 1 has a fifth bin): fewer than the
-#    clips of the laptop profile, so that clips must share cells.
+#    799 clips of the laptop profile, so that clips must share cells there; the 50 of the smoke
+#    profile need not.
 # 2. It has one cell, $H(T) = 0$, and $I(T;Y) \le H(T)$.
 # 3. It rises, up to $\log_2 n$, because the bins become finer relative to the layer. The function
 #    computed by the network, after a tenth of the next weights, is the same.

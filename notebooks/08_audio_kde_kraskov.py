@@ -28,8 +28,8 @@
 # $$H(T) = \frac dP \sum_i \log r_i + \frac d2 \log\pi - \log\Gamma\Bigl(\frac d2 + 1\Bigr)
 # + \psi(P) - \psi(k)$$
 #
-# The slides puzzle over the result: the layers are not ordered by depth as in the network of Saxe
-# et al., but by their number of feature maps. Claims PD-5 and PD-6.
+# The slides see layers that are not ordered by depth, as in the network of Saxe et al., and explain
+# it by their number of feature maps. Claims PD-5 and PD-6.
 #
 # **You will learn** why differential entropies of layers with different dimensions must not be
 # compared, and what to compare instead.
@@ -314,9 +314,9 @@ table[["claim", "verdict", "statistic"]]
 #   input, the weights, the optimiser and the noise: the paper profile reads -0.8 on 128x128 images
 #   where the laptop profile reads +1 on 32x32. What turns it at will is the unit, as the table
 #   shows: with $a = 4$ all of 4-8-16-32 follow the slides, 32-16-8-4 does not with $a = 1000$.
-# - Layer by layer, H(T) of the last ReLU layer falls by 20 bits in the paper profile, where the
-#   slides let ReLU rise. No map of it is constant after the start, so these are not dead units; KDE
-#   sees pooled ReLU layers fall too. With tanh the first layer falls in some seeds, and in the
+# - Layer by layer, H(T) of the last ReLU layer falls by 20 bits in the paper profile, where
+#   Saxe et al. see no fall. No map of it is constant after the start, so these are not dead units;
+#   KDE sees pooled ReLU layers fall too. With tanh the first layer falls in some seeds, and in the
 #   paper profile the last one in some, but none in enough of them to decide: most of $H(T)$ is
 #   scale, and the scale of the others keeps growing.
 # - The estimate is biased when $d$ is large beside $\log n$: hundreds of dimensions with hundreds

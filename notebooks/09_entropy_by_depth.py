@@ -188,7 +188,8 @@ for weights in ("random", "pretrained", "fine-tuned"):
         continue
     parts = [table[table["run"].isin(chosen["run"])] for table in (units, shuffled)]
     found = [claims.mt_1(*parts), claims.mt_2(*parts)]
-    verdicts += chapter.named(found, runs.select(chosen["run"]))
+    of = f"{', '.join(chosen['network'].unique())} ({weights})"
+    verdicts += chapter.named(found, runs.select(chosen["run"]), of=of)
 table = chapter.claims(verdicts)
 for row in table.itertuples():
     print(f"{row.claim}: {row.verdict}, {row.seeds} seeds")

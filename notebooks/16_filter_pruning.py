@@ -220,7 +220,8 @@ explore(draw, run=list(configs), layer=list(range(6)))
 # %% [markdown] tags=["solution"]
 # 1. All three are 0: nothing is told. The magnitude can be large, because what the weights
 #    multiply, or the activation after them, may be 0.
-# 2. It is the largest of several noisy numbers.
+# 2. It is the largest of several noisy numbers. (The smoke profile retrains for one epoch, where
+#    both are the same.)
 # 3. HRel does if the pictures are far apart as vectors. Pairs of pixels are counted without their
 #    places: the pairs within columns are the same, those within rows are turned around. Only a
 #    picture with as many pairs (a, b) as (b, a) goes unnoticed.

@@ -333,7 +333,7 @@ def test_docstrings_are_readable(name):
 
 
 @pytest.mark.slow
-def test_the_guide_to_your_own_network_runs():
+def test_the_guide_to_your_own_network_runs(tmp_path):
     text = (book.PAGES / "own_network.md").read_text()
     program = "\n".join(re.findall(r"```python\n(.*?)```", text, re.DOTALL))
     done = subprocess.run(
@@ -341,9 +341,10 @@ def test_the_guide_to_your_own_network_runs():
         capture_output=True,
         text=True,
         check=True,
-        cwd=CHECKOUT,
+        cwd=tmp_path,
     )
     assert "it falls:" in done.stdout
+    assert (tmp_path / "plane.png").stat().st_size > 10_000
     assert re.search(r"conv2: entropy \d\.\d\d, with shuffled pixels \d\.\d\d", done.stdout)
 
 

@@ -249,6 +249,8 @@ def test_verdicts_name_the_data_they_rest_on():
     shown = made.claims([*made.named([verdict], both.select(["a"])), verdict])
     assert shown["data"].tolist() == ["12-bit task", f"12-bit task, {STANDIN}"]
     assert shown["verdict"].tolist() == ["supported", "supported (stand-in data)"]
+    (told,) = made.named([verdict], both.select(["a"]), of="tanh (random)")
+    assert told.data == "tanh (random), 12-bit task"
 
 
 def test_verdicts_reach_the_collection(monkeypatch, tmp_path):

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from ibcore import reproduce
@@ -32,6 +33,17 @@ def test_the_example_runs_as_it_stands():
         [sys.executable, "-c", example], capture_output=True, text=True, check=True, cwd=CHECKOUT
     )
     assert len(re.findall(r"I\(X;T\) \d+\.\d\d", done.stdout)) == 2
+
+
+@pytest.mark.parametrize(
+    ("profile", "words"), [("paper", "agree in {agree} of {both}"), ("laptop", "{apart} of {both}")]
+)
+def test_the_caption_says_how_often_estimators_agree(profile, words):
+    folder = CHECKOUT / "figures" / profile / "17_estimators_disagree"
+    pairs = pd.read_csv(folder / "agreement.csv")
+    both, agree = int(pairs["both decide"].sum()), int(pairs["agree"].sum())
+    expected = words.format(both=both, agree=agree, apart=both - agree)
+    assert expected in " ".join(README.split())
 
 
 def test_the_table_of_verdicts_is_that_of_the_committed_figures(monkeypatch):

@@ -9,6 +9,7 @@ whose weather is not known, with the local time of day in the place of temperatu
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
 import numpy as np
 
@@ -21,15 +22,16 @@ TITLES = {
     "pokemon": "Pokémon sightings with weather",
     "pokemon_time": "Pokémon sightings with local time",
 }
+WHOLE = "300k.csv"
 #: In the order of preference; the first that is there is read, and no other.
 FILES = {
     "pokemon": (
-        "300k.csv",
+        WHOLE,
         "pokemon_diglett_seel_tauros.csv",
         "kaggle_predictemall_20160902.csv",
     ),
     "pokemon_time": (
-        "300k.csv",
+        WHOLE,
         "pokemon_diglett_seel_tauros.csv",
         "pokemongoers_dump50k.csv",
     ),
@@ -223,6 +225,9 @@ def _load(request):
             for file in FILES[request.name]:
                 if (folder / file).is_file():
                     table, faults = read_sightings(folder / file, request.name)
+                    if file != WHOLE:
+                        part = f"table of {len(table)} of about 2,100"
+                        request = replace(request, title=f"{request.title} ({part})")
                     left_out = ", ".join(f"{count} with {words}" for words, count in faults.items())
                     return _dataset(
                         request,

@@ -168,8 +168,10 @@ def test_an_unreadable_file(tmp_path):
 def test_the_whole_table_comes_first_and_is_read_alone(write, get):
     write(*GOOD[:2], file="pokemon_diglett_seel_tauros.csv")
     assert len(get()) == 2
+    assert get().label == "Pokémon sightings with weather (table of 2 of about 2,100)"
     write(*GOOD)
     assert len(get()) == 3
+    assert get().label == "Pokémon sightings with weather"
     assert "300k.csv" in get().note
 
 
