@@ -41,6 +41,7 @@ __all__ = [
     "run",
 ]
 
+LATENCY_IMAGES, LATENCY_REPEATS = 100, 5
 WAYS = ("document", *ORDERS, "random", "nothing removed")
 
 
@@ -172,7 +173,7 @@ class _Removal:
         )
 
     def _note(self, way: str, removed: int, network: nn.Module, **chosen) -> None:
-        images = self._test[0][:100]
+        images = self._test[0][:LATENCY_IMAGES]
         nothing = {"convolution": None, "step": None, "falls_not": None, "anew": ""}
         self.rows.append(
             {
@@ -183,8 +184,10 @@ class _Removal:
                 **chosen,
                 "configuration": _text(network),
                 "parameters": count_parameters(network),
-                "multiplications": count_macs(network, images),
-                "microseconds": 1e6 * measure_latency(network, images) / len(images),
+                "multiplications": count_macs(network, images[:1]),
+                "microseconds": 1e6
+                * measure_latency(network, images, repeats=LATENCY_REPEATS)
+                / len(images),
                 "accuracy": accuracy(network, *self._test),
             }
         )
