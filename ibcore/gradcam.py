@@ -90,9 +90,9 @@ def grad_cam(
     if size is None:
         return maps
     return {
-        layer: functional.interpolate(one[:, None], size, mode="bilinear", align_corners=False)[
-            :, 0
-        ]
+        layer: functional.interpolate(one[:, None], size, mode="bilinear", align_corners=False)
+        .squeeze(1)
+        .clamp(max=1)  # weights of float32 may add up to a little more
         for layer, one in maps.items()
     }
 

@@ -191,6 +191,23 @@ def test_size(images):
         same(resized, expected)
 
 
+def test_resized_maps_do_not_exceed_one():
+    """Weights of 1/12 and 11/12 in float32 add up to more than 1."""
+
+    class Map(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.same = nn.Identity()
+
+        def forward(self, x):
+            return self.same(x).mean((2, 3))
+
+    map_ = torch.tensor([[[[0.7083, 0.0, 0.0, 1.0]]]])
+    expected = functional.interpolate(map_, 6, mode="bilinear")
+    assert expected.max() > 1
+    assert grad_cam(Map(), map_, ["same"], targets=[0], size=6)["same"].max() == 1
+
+
 def test_degenerate_maps(images):
     model = nn.Sequential(nn.Conv2d(3, 2, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     with torch.no_grad():

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import io
-import lzma
 import os
 import re
 import tarfile
 import tempfile
-import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -50,7 +48,6 @@ SOURCES = (fetch.Source("official", ADDRESS, fetch.download(ADDRESS)),)
 
 _BATCH = re.compile(r"(?:.*/)?(data|test)_batch(?:_\d)?\.bin")
 _PICTURE = re.compile(r"(?:.*/)?(train|test)/([^/]+)/[^/]+\.(jpe?g|png)", re.IGNORECASE)
-_DAMAGE = (tarfile.TarError, lzma.LZMAError, zlib.error, EOFError)
 
 
 def _check(path, file=ARCHIVE):
@@ -92,7 +89,7 @@ def _members(path):
                 if member.isfile():
                     idx.refuse_huge(member, path)
                     yield member.name, archive.extractfile(member).read()
-    except _DAMAGE as error:
+    except idx.DAMAGE as error:
         raise ValueError(f"{path}: truncated or damaged archive ({error})") from error
 
 

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import gzip
+import lzma
 import math
+import tarfile
 import zlib
 from pathlib import Path
 
 import numpy as np
 
 MOST_BYTES = 1 << 30  # more than any idx file of this project by a factor of twenty
+DAMAGE = (tarfile.TarError, gzip.BadGzipFile, lzma.LZMAError, zlib.error, EOFError)
+"""What a damaged archive, packed or not, is answered with."""
+
 _CHUNK = 1 << 20
 _AXES = {0x00000801: 1, 0x00000803: 3}
 
@@ -38,7 +43,7 @@ def read_content(path):
                 size += len(part)
                 if size > MOST_BYTES:
                     raise ValueError(f"{path}: holds more than {MOST_BYTES} bytes")
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+    except DAMAGE as error:
         raise ValueError(f"{path}: truncated or damaged gzip ({error})") from error
     return b"".join(parts)
 

@@ -13,7 +13,6 @@ import io
 import re
 import tarfile
 import zipfile
-import zlib
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -33,7 +32,6 @@ ADDRESS = "https://data.caltech.edu/records/mzrjq-6wc02/files/caltech-101.zip"
 STANDIN = "crops of scikit-learn's photographs"
 CROPS = 64
 
-_DAMAGE = (tarfile.TarError, zlib.error, EOFError)
 _PICTURE = re.compile(r".*\.(jpe?g|png)", re.IGNORECASE)
 
 
@@ -84,7 +82,7 @@ def _files(path):
                     if member.isfile() and _PICTURE.fullmatch(member.name):
                         idx.refuse_huge(member, path)
                         found[member.name] = archive.extractfile(member).read()
-        except _DAMAGE as error:
+        except idx.DAMAGE as error:
             raise ValueError(f"{path}: truncated or damaged archive ({error})") from error
     return dict(sorted(found.items()))
 

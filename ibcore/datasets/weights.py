@@ -107,8 +107,13 @@ def _read(path):
     try:
         if path.suffix == ".npz":
             with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-                return {name: arrays[f"{name}.npy"] for name in arrays.files}
-        return {name: value.numpy() for name, value in torch.load(path, weights_only=True).items()}
+                found = {name: arrays[f"{name}.npy"] for name in arrays.files}
+        else:
+            state = torch.load(path, weights_only=True)
+            found = {name: value.numpy() for name, value in state.items()}
+        if not found:
+            raise ValueError("it holds none")
+        return found
     except Exception as error:  # damaged files are answered with many kinds of exception
         reason = str(error).partition("\n")[0]
         raise ValueError(f"{path}: not a whole file of weights ({reason})") from error

@@ -265,6 +265,16 @@ def test_damaged_archive(tmp_path):
         load("caltech101", "kangaroo", root=tmp_path)
 
 
+def test_archive_whose_checksum_is_wrong(tmp_path):
+    content = archive(tmp_path / "caltech101.tar", caltech()).read_bytes()
+    (tmp_path / "caltech101.tar").unlink()
+    packed = bytearray(gzip.compress(content.rstrip(b"\0")))  # read to its very end
+    packed[-8] ^= 1
+    (tmp_path / "caltech101.tar.gz").write_bytes(packed)
+    with pytest.raises(ValueError, match=r"caltech101.tar.gz: truncated or damaged archive"):
+        pictures._files(tmp_path / "caltech101.tar.gz")
+
+
 def test_damaged_picture(tmp_path):
     archive(tmp_path / "caltech101.tar", {"kangaroo/1.jpg": b"no picture"})
     with pytest.raises(ValueError, match=r"caltech101.tar, kangaroo/1.jpg: no picture"):

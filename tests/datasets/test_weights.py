@@ -109,6 +109,15 @@ def test_wrong_content_on_this_machine_is_refused(small, sealed):
         load_weights("alexnet")
 
 
+@pytest.mark.parametrize(
+    ("name", "write"), [("empty.npz", np.savez), ("empty.pth", lambda path: torch.save({}, path))]
+)
+def test_a_file_without_weights_is_refused(tmp_path, name, write):
+    write(tmp_path / name)
+    with pytest.raises(ValueError, match=rf"{name}: not a whole file of weights \(it holds none"):
+        weights._read(tmp_path / name)
+
+
 def test_other_peoples_squeezenet(tmp_path, sealed):
     (tmp_path / "squeezenet").mkdir()
     for version in ("1_0", "1_1"):
