@@ -46,6 +46,22 @@ def test_the_caption_says_how_often_estimators_agree(profile, words):
     assert expected in " ".join(README.split())
 
 
+def statistic(profile, notebook, claim):
+    found = pd.read_csv(CHECKOUT / "figures" / profile / notebook / "claims.csv")
+    return found.set_index("claim").loc[claim, "statistic"]
+
+
+def test_how_far_supported_claims_hold():
+    told = " ".join(README.split())
+    pooling = statistic("paper", "07_audio_resnet_pooling", "PD-3")
+    (bits,) = re.findall(r"I\(X;T\) (\d\.\d+) ", pooling)
+    assert f"PD-3: {float(bits):.1f} bit on average" in told
+    times = statistic("laptop", "16_filter_pruning", "MT-10")
+    ratios = [float(ratio) for ratio in re.findall(r": (\d\.\d+) \[", times)]
+    assert sorted({round(ratio) for ratio in ratios}) == [2, 3]
+    assert "MT-10: two to three times per image" in told
+
+
 def test_the_table_of_verdicts_is_that_of_the_committed_figures(monkeypatch):
     monkeypatch.setenv("IBCORE_OUTPUT", str(CHECKOUT))
     assert reproduce.readme_with_verdicts(README) == README
