@@ -117,6 +117,7 @@ def execute(notebook: str, profile: str, *, seed: int = 0, stream=None) -> Path:
     executed = results.executed_notebook(profile, notebook)
     folder = executed.parent
     folder.mkdir(parents=True, exist_ok=True)
+    results.remove_drafts(folder / notebook)
     working = folder / f".{notebook}.{os.getpid()}.ipynb"
     failed = executed.with_suffix(".failed.ipynb")
     os.environ.setdefault("IBCORE_STATIC", "1")
@@ -314,7 +315,8 @@ def write_index(profile: str) -> str:
     lines = [""]
     if len(decided):
         lines.append(decided[["claim", "verdict", "notebook"]].to_markdown(index=False))
-    lines.append(f"{len(table) - len(decided)} claims are not run in this profile")
+    missing = len(table) - len(decided)
+    lines.append(f"{missing} claim{' is' if missing == 1 else 's are'} not run in this profile")
     shown = os.path.relpath(folder)
     lines.append(f"Look at {shown}/index.html, {shown}/index.md and {shown}/claims.md")
     return "\n".join(lines)

@@ -82,10 +82,7 @@ def write_atomically(path: Path, content: bytes | str) -> None:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     data = content.encode() if isinstance(content, str) else content
-    for left in path.parent.glob(f".{glob.escape(path.name)}.*.*"):
-        writer = left.name.split(".")[-2]
-        if writer.isdecimal() and not psutil.pid_exists(int(writer)):
-            left.unlink(missing_ok=True)
+    remove_drafts(path)
     prefix = f".{path.name}.{os.getpid()}."
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=prefix)
     try:
@@ -96,6 +93,14 @@ def write_atomically(path: Path, content: bytes | str) -> None:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def remove_drafts(path: Path) -> None:
+    """Delete what killed processes left of ``path``: ``.<its name>.<their number>.<anything>``."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.*"):
+        writer = left.name.split(".")[-2]
+        if writer.isdecimal() and not psutil.pid_exists(int(writer)):
+            left.unlink(missing_ok=True)
 
 
 def to_json(value) -> str:

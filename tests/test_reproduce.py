@@ -8,6 +8,8 @@ import logging
 import os
 import re
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import jupytext
@@ -242,6 +244,22 @@ def test_what_ends_before_the_first_cell_leaves_the_good_notebook(
     assert not list(place.parent.glob(".*.ipynb"))
 
 
+def test_what_a_killed_process_left_goes_and_what_a_living_one_writes_stays(
+    sources, monkeypatch, capfd
+):
+    (sources / "00_told.py").write_text(TOLD)
+    folder = results.executed_notebook("smoke", "00_told").parent
+    folder.mkdir(parents=True)
+    killed = subprocess.Popen([sys.executable, "-c", ""])
+    killed.wait()
+    left, living = (folder / f".00_told.{pid}.ipynb" for pid in (killed.pid, os.getppid()))
+    left.write_text("{")
+    living.write_text("{")
+    monkeypatch.setattr(reproduce.papermill, "execute_notebook", _interrupt)
+    assert reproduce.main(["run", "00_told", "--profile", "smoke"]) == 130
+    assert list(folder.glob(".*.ipynb")) == [living]
+
+
 FOLDERS = f"""\
 {HEAD}
 {PARAMETERS}
@@ -474,6 +492,12 @@ def test_a_profile_without_results_has_an_overview_too(sources, output):
     summary = reproduce.write_index("paper")
     published = results.read_csv(CHECKOUT / "data" / "published" / "claims.csv")
     assert f"{len(published)} claims are not run" in summary
+
+
+def test_one_missing_claim_is_told_in_the_singular(sources, output, monkeypatch):
+    published = results.read_csv(CHECKOUT / "data" / "published" / "claims.csv")
+    monkeypatch.setattr(results, "read_csv", lambda path: published.head(1))
+    assert "\n1 claim is not run in this profile\n" in reproduce.write_index("paper")
     assert "paper profile" in (output / "figures" / "paper" / "index.html").read_text()
 
 
