@@ -10,8 +10,9 @@ from ibcore import models
 from ibcore.experiments import amc
 from ibcore.experiments.amc import Config, load, run
 from ibcore.pruning import Policy, apply_policy
-from ibcore.pruning.amc import Budget, Pruner, accuracy, convolution_entropy
+from ibcore.pruning.amc import Budget, Pruner, convolution_entropy
 from ibcore.pruning.surgery import count_macs, count_parameters
+from ibcore.recording import accuracy
 from ibcore.seeds import derived_seed
 from ibcore.training import Checkpoint, fit
 

@@ -594,3 +594,13 @@ def test_accuracy_counts_and_leaves_the_model_in_training_mode():
     assert model.training
     with pytest.raises(ValueError, match="no inputs to record"):
         accuracy(model, logits[:0], torch.tensor([]))
+
+
+def test_accuracy_counts_over_all_chunks():
+    digits = torch.arange(60_000) % 4
+    wanted = torch.where(torch.arange(60_000) < 45_000, digits, 0)
+    sizes = []
+    model = nn.Identity()
+    model.register_forward_hook(lambda module, args, output: sizes.append(len(output)))
+    assert accuracy(model, torch.eye(4)[digits], wanted) == (45_000 + 15_000 / 4) / 60_000
+    assert len(sizes) > 1

@@ -25,12 +25,12 @@ from ibcore.pruning.amc import (
     Policy,
     Pruner,
     PruningEnvironment,
-    accuracy,
     convolution_entropy,
     random_search,
     search,
 )
 from ibcore.pruning.surgery import count_macs, count_parameters, measure_latency
+from ibcore.recording import accuracy
 from ibcore.seeds import derived_seed
 from ibcore.training import Checkpoint, fit
 

@@ -21,13 +21,13 @@ from ibcore.pruning.amc import (
     Evaluation,
     Pruner,
     PruningEnvironment,
-    accuracy,
     convolution_entropy,
     random_search,
     search,
 )
 from ibcore.pruning.amc.agent import truncated_normal
 from ibcore.pruning.surgery import count_macs, count_parameters
+from ibcore.recording import accuracy
 from ibcore.training import Checkpoint
 
 FAST = AgentSettings(hidden=(16, 16), warmup=4, batch_size=8, memory=3)
@@ -102,16 +102,6 @@ def test_maps_of_one_row_are_left_out():
         convolution_entropy(model[:1], images(2, side=3))
     with pytest.raises(ValueError, match="from nan to nan"):
         convolution_entropy(model[:1], images(2) * math.inf)
-
-
-def test_accuracy():
-    class Fixed(nn.Module):
-        def forward(self, inputs):
-            return inputs.flatten(1)
-
-    scores = torch.eye(4)[torch.arange(1200) % 4]
-    wanted = torch.where(torch.arange(1200) < 900, torch.arange(1200) % 4, 0)
-    assert accuracy(Fixed(), scores, wanted) == pytest.approx((900 + 75) / 1200)
 
 
 @pytest.mark.parametrize(

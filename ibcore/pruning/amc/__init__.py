@@ -13,7 +13,6 @@ from ibcore.pruning.amc.rewards import (
     REWARDS,
     Candidate,
     Evaluation,
-    accuracy,
     convolution_entropy,
 )
 from ibcore.pruning.amc.search import Search, random_search, search
@@ -31,7 +30,6 @@ __all__ = [
     "PruningEnvironment",
     "Search",
     "Structure",
-    "accuracy",
     "apply_policy",
     "convolution_entropy",
     "random_search",

@@ -10,6 +10,7 @@ from ibcore.estimators import aura_matrix_entropy
 from ibcore.gradcam import modules_evaluating, quantise, scaled
 from ibcore.pruning.amc.policy import Pruner
 from ibcore.pruning.surgery import count_parameters
+from ibcore.recording import accuracy
 
 
 @torch.no_grad()
@@ -85,21 +86,6 @@ def convolution_entropy(
     if not entropies:
         raise ValueError("no convolution of the network has maps of at least 2x2")
     return entropies
-
-
-@torch.no_grad()
-def accuracy(model: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> float:
-    """Share of images whose largest logit is that of their label.
-
-    Unlike in ``ibcore.recording.accuracy``, the images pass in chunks of 500 whatever their size:
-    chunks of other sizes change the last bits of the logits, and with them, now and then, a search.
-    """
-    with modules_evaluating(model):
-        right = sum(
-            (model(batch).argmax(1) == wanted).sum()
-            for batch, wanted in zip(images.split(500), labels.split(500), strict=True)
-        )
-    return right.item() / len(labels)
 
 
 class Candidate:
