@@ -254,7 +254,8 @@ chapter.table("by_probe", by_probe, "The claims by the choice of images")
 # - A layer that still climbs at the last epoch may level off later: it counts neither for the
 #   document nor against it. Short trainings leave more of them.
 # - Whether layer 28 is an exception is a yes or no per seed. Three seeds of three leave its share
-#   anywhere between 0.29 and 1, so that MA-4 cannot be supported by fewer than six.
+#   anywhere between 0.29 and 1: MA-4 cannot be decided by fewer than six, which VGG16 has in the
+#   paper profile only.
 # - The narrow networks of the smoke and laptop profiles see few images for few epochs. What takes
 #   the document 60 epochs may not have begun here: a verdict on such networks is one on them.
 # - ResNet, DenseNet and GoogLeNet are fitted to 32x32 images: strides and poolings near the input
