@@ -23,7 +23,7 @@
 # samples $n$ and the dimension $d$, why a deterministic network has infinite $I(X;T)$, and what
 # the bin width and the noise variance decide.
 #
-# Everything is in bits. Runtime on two cores: smoke 10 s, laptop 30 s, paper 10 min.
+# Everything is in bits. Runtime on two cores: smoke 10 s, laptop 30 s, paper 5 min.
 
 # %%
 import numpy as np

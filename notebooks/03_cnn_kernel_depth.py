@@ -30,7 +30,7 @@
 # can say, what a null model is for, and what the data processing inequality forbids.
 #
 # Runtime on two cores: smoke 15 s, laptop 1 min, paper (10,000 epochs, 10,000 images) about
-# six days without a GPU.
+# a week without a GPU.
 
 # %%
 import pandas as pd
@@ -79,8 +79,8 @@ how = f"binning 0.67, {first.n_test} images, mean of {first.replicas} seeds"
 # ## Information planes (Figs. 5 and 6)
 #
 # One row of panels per data set and set of images. Nearly all convolutional layers lie on top of
-# each other in the upper right corner; the last ones behind large kernels may start lower and
-# climb.
+# each other in the upper right corner; the last ones behind large kernels or many layers may start
+# lower and climb.
 
 
 # %%
@@ -240,9 +240,9 @@ table[["claim", "verdict", "statistic", "data"]]
 # ## Reading and caveats
 #
 # - Nearly all whole convolutions binned at 0.67 sit at $\log_2 n$ from epoch 0 on, whatever the
-#   network does; the last ones behind large kernels may start lower and climb. KDE on whole layers
-#   is not better, because distances in hundreds of dimensions dwarf the noise. At the ceiling these
-#   estimates cannot show compression, and cannot show its absence.
+#   network does; the last ones behind large kernels or many layers may start lower and climb. KDE
+#   on whole layers is not better, because distances in hundreds of dimensions dwarf the noise. At
+#   the ceiling these estimates cannot show compression, and cannot show its absence.
 # - Pooled and single-filter views are coarser variables, functions of the layer: what they lose is
 #   lost by the view and not by the network. They may rise while the layer's own $I(X;T)$ cannot,
 #   so a fall in a view is a statement about that view.

@@ -250,7 +250,7 @@ chapter.table("by_estimator", by_estimator, "DH-1 to DH-3 by each estimator")
 #
 # - **Rising information** (DH-1) is there in every hidden layer, with both activations.
 # - **Without a penalty** (DH-2) no ReLU layer falls. With tanh the last hidden layer falls late,
-#   as the document says: in some seeds on the 54 sightings, too few to decide, and in nearly all on
+#   as the document says: in half of the seeds on the 54 sightings, too few to decide, and in all on
 #   the others, there from about epoch 1,000 on and so not only in "the last epochs". In the paper
 #   profile, with all 414 of those, the fall is a tenth of a bit from about epoch 12,000 on, within
 #   the noise band in too many seeds to decide.
@@ -263,7 +263,7 @@ chapter.table("by_estimator", by_estimator, "DH-1 to DH-3 by each estimator")
 #   most settings with a penalty of 0.001 or more are. The penalty shrinks weights, the activations
 #   move together, and a fixed noise blurs them more. A network that computes the same function on
 #   another scale gets another verdict.
-# - **Over-fitting** is extreme: the test loss is lowest between epochs 43 and 283 (medians; 31 and
+# - **Over-fitting** is extreme: the test loss is lowest between epochs 43 and 283 (medians; 32 and
 #   807 in the paper profile) and then rises, without a penalty to between 6 and 41 times that. Most
 #   of the way in the plane, and every fall that follows a rise, comes after the epoch at which one
 #   would have stopped.

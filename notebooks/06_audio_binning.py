@@ -28,7 +28,7 @@
 # and how the bin width and the view decide what an estimate can answer.
 #
 # Runtime on two cores: smoke 20 s, laptop 1 min, paper (128x128 spectrograms, 100 epochs, full
-# batch 2,000; two of its runs are those of notebook 08) about 6 h of CPU with GTZAN (FMA-small has
+# batch 2,000; two of its runs are those of notebook 08) about 4 h of CPU with GTZAN (FMA-small has
 # eight times as many clips).
 
 # %%
@@ -220,11 +220,12 @@ table[["claim", "verdict", "statistic"]]
 #   (open at 0.5), under full batches at both widths. So full batches compress, as PD-2 says of
 #   whole layers; the contrast of PD-1 is not there.
 # - Of what the slides leave open, bin width and view were varied (table above), and the estimator
-#   on the same networks (notebook 08: KDE, too, sees pooled ReLU layers fall). None of them brings
-#   the contrast back. Optimiser and learning rate were not varied.
+#   on the same networks (notebook 08: in the paper profile KDE, too, sees pooled ReLU layers fall;
+#   the laptop profile leaves it open). None of them brings the contrast back. Optimiser and
+#   learning rate were not varied.
 # - Single filters move, each in its own way. That some of them fall is no proof that the layer
 #   loses information: what one filter drops another may hold. Nor is every fall one: a flat curve
-#   with independent noise ends beyond its noise band in about one case of four (more often where
+#   with independent noise ends beyond its noise band in about one case of five (more often where
 #   the noise lasts from one snapshot to the next), so that PD-4 asks for a larger share of falling
 #   filters than that.
 # - At epoch 0 batch normalisation does nothing yet (running mean 0, variance 1): the deep layers of

@@ -174,7 +174,7 @@ table[["claim", "verdict", "statistic"]]
 #   profile (three seeds do not decide it) and by 0.6 bit in the paper profile (decided), averaged
 #   over epochs at bin width 0.5. The difference comes from the first epochs; at the end both are at
 #   the ceiling. With max pooling it is 0.3 bit in the paper profile. Single filters differ by six
-#   or seven bits: the "big influence" depends on the view.
+#   to eight bits: the "big influence" depends on the view.
 # - The difference is averaged over the recorded epochs, because the claim is about the plane, not
 #   about its last point.
 #

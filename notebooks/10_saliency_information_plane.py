@@ -31,7 +31,7 @@
 # **You will learn** what plug-in bias does to an information estimate, and to look for the baseline
 # before you look at the curve.
 #
-# Runtime on two cores: smoke 10 s, laptop 1.5 min (notebooks 11 and 12 read the same runs), paper
+# Runtime on two cores: smoke 10 s, laptop 2 min (notebooks 11 and 12 read the same runs), paper
 # (50,000 images, 60 epochs, full width) needs a GPU and hours.
 
 # %%

@@ -34,7 +34,7 @@
 # **You will learn** to put a question about the shape of a curve as a fit that can fail, and to
 # tell what the network did from what the sampling did.
 #
-# Runtime on two cores: smoke 10 s, laptop 1.5 min (both shared with notebooks 10 and 12, which read
+# Runtime on two cores: smoke 10 s, laptop 2 min (both shared with notebooks 10 and 12, which read
 # the same runs), paper (50,000 images, 60 epochs, full width) needs a GPU and hours.
 
 # %%
@@ -248,11 +248,12 @@ chapter.table("by_probe", by_probe, "The claims by the choice of images")
 # - Look at the first epochs of each layer before you believe a rise: a curve that first falls and
 #   then comes back ends a "rise" where it began. The fit takes only what lies above its start.
 # - Another sample of images every epoch moves the mean although the network stands still. The
-#   noise band of the fit is made from that; with fixed images it is narrower.
+#   noise band of the fit is made from that; with fixed images it is a little narrower in
+#   three of the four networks of the laptop profile.
 # - The last pooling of VGG16 leaves one pixel on 32x32 images. Such a map is constant, and the
 #   layer has no curve.
 # - A layer that still climbs at the last epoch may level off later: it counts neither for the
-#   document nor against it. Short trainings leave more of them.
+#   document nor against it. Short trainings may leave more of them.
 # - Whether layer 28 is an exception is a yes or no per seed. Three seeds of three leave its share
 #   anywhere between 0.29 and 1: MA-4 cannot be decided by fewer than six, which VGG16 has in the
 #   paper profile only.
