@@ -29,7 +29,7 @@
 # at equal filter counts, from the same trained network.
 #
 # Runtime on two cores: smoke 10 s, laptop 1 min (networks at an eighth or a quarter of their width,
-# ResNet20 in place of ResNet56 and ResNet110, 800 images), paper days on a GPU.
+# ResNet20 in place of ResNet56 and ResNet110, 500 and 800 images), paper days on a GPU.
 
 # %%
 import pandas as pd
@@ -76,11 +76,11 @@ trained.groupby("run", sort=False)[["parameters", "macs", "accuracy"]].mean().ro
 # %%
 table = claims.pruning_beside_published(networks)
 sizes = [
-    f"{name} at {config.model_options.get('width', 1):g} of its width"
+    f"{name} at {config.model_options.get('width', 1):g} of its width on "
+    f"{config.n_train or 'all'} training images"
     for name, config in configs.items()
 ]
-images = f"{first.n_train or 'all'} training images"
-caption = f"Accuracy in per cent, last epoch; ours: {', '.join(sizes)}, {images}, {how}"
+caption = f"Accuracy in per cent, last epoch; ours: {', '.join(sizes)}, {how}"
 chapter.table("published", table, caption)
 
 # %%
