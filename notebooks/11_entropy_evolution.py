@@ -248,8 +248,8 @@ chapter.table("by_probe", by_probe, "The claims by the choice of images")
 # - Look at the first epochs of each layer before you believe a rise: a curve that first falls and
 #   then comes back ends a "rise" where it began. The fit takes only what lies above its start.
 # - Another sample of images every epoch moves the mean although the network stands still. The
-#   noise band of the fit is made from that; with fixed images it is a little narrower in
-#   three of the four networks of the laptop profile.
+#   noise band of the fit is made from that; with fixed images it is a little narrower in all
+#   four networks of the laptop profile.
 # - The last pooling of VGG16 leaves one pixel on 32x32 images. Such a map is constant, and the
 #   layer has no curve.
 # - A layer that still climbs at the last epoch may level off later: it counts neither for the

@@ -28,7 +28,7 @@
 # **You will learn** why a pruned network has to be compared with a full one that trained as long,
 # and with one that was pruned by lot.
 #
-# Runtime on two cores: smoke 10 s, laptop 1 min (a network of an eighth of the width, 600 images,
+# Runtime on two cores: smoke 10 s, laptop 1 min (a network of an eighth of the width, 700 images,
 # Adam, one epoch after each removal), paper hours on a GPU.
 
 # %%
