@@ -146,6 +146,7 @@ The lines that it prints meanwhile say how many runs are finished and how far th
 The time of a notebook that has been run is the sum over its runs; where two were computed at once,
 the clock showed about half. It is at least what the records say: what an interrupted run took
 after its last checkpoint is in none of them. A commit that is "changed" had uncommitted changes.
+Two ranges of seeds, such as "0-5, 0-2": some runs have fewer.
 
 The null models of 17 were trained before every seed had a permutation of its own: their seeds share
 one, so that the intervals of its table `beyond_null` are those of weights and splits only.
@@ -159,14 +160,18 @@ def _values(notebook: str) -> list[dict]:
 
 
 def _seeds(first: int, runs: list[dict]) -> str:
-    """First and last seed of a notebook, such as "0-9"."""
-    numbers = [
-        first + run.get("first", 0) + number
-        for run in runs
-        for number in range(run.get("replicas", run.get("repeats", 1)))
-    ]
-    low, high = min(numbers), max(numbers)
-    return str(low) if low == high else f"{low}-{high}"
+    """First and last seed of a notebook, such as "0-9"; "0-5, 0-2" if some runs have fewer seeds.
+
+    Runs that name their first seed are the replicas of one experiment and counted together.
+    """
+    groups = {}
+    for run in runs:
+        start = first + run.get("first", 0)
+        count = run.get("replicas", run.get("repeats", 1))
+        group = "named" if "first" in run else count
+        groups.setdefault(group, []).extend((start, start + count - 1))
+    spans = ((min(seeds), max(seeds)) for seeds in groups.values())
+    return ", ".join(str(low) if low == high else f"{low}-{high}" for low, high in spans)
 
 
 def _row_of_run(manifest: dict, values: list[dict]) -> dict:

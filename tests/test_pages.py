@@ -146,6 +146,8 @@ def test_what_is_not_run_says_what_it_needs(sources, paper):
     )  # fmt: skip
     seeds = {f"seed {first}": {"first": first} for first in (0, 1, 2)}
     assert only({"dataset": "szt"}, seeds)[3] == "0-2"
+    fewer = {"one": {"replicas": 6}, "two": {}, "three": {}, "four": {"replicas": 1}}
+    assert only({"dataset": "szt", "replicas": 3}, fewer)[3] == "0-5, 0-2, 0"
 
 
 def test_what_is_run_says_where_it_comes_from(sources, paper, output):
