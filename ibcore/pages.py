@@ -180,8 +180,9 @@ def _row_of_run(manifest: dict, values: list[dict]) -> dict:
     seconds = runs["seconds"].sum()
     amount = f"{seconds / 3600:.1f} h" if seconds >= 3600 else f"{seconds / 60:.1f} min"
     sources = (runs["data"] + " (" + runs["source"] + ")").unique()
+    left_out = f", {len(runs)} of {len(values)} runs: the other weights were not at hand"
     return {
-        "state": "run",
+        "state": "run" + left_out * (len(runs) < len(values)),
         "device": ", ".join(runs["device"].unique()),
         "data (source)": ", ".join(sources),
         "seeds": _seeds(manifest["seed"], values),
@@ -215,7 +216,7 @@ def status() -> str:
         row = _row_of_run(manifest, values) if manifest else _row_of_wish(notebook, values)
         command = f"`make reproduce PROFILE=paper ONLY={notebook[:2]}`"
         rows.append({"notebook": notebook, **row, "command": command})
-    done = sum(row["state"] == "run" for row in rows)
+    done = sum(row["state"].startswith("run") for row in rows)
     return f"{HEAD}\n{done} of {len(rows)} notebooks have been run.\n\n{_markdown(rows)}\n"
 
 

@@ -164,7 +164,11 @@ def test_what_is_run_says_where_it_comes_from(sources, paper, output):
         (row,) = rows()
         return [row[name] for name in ("state", "device", "data (source)", "commit", "time")]
 
-    assert only(run) == ["run", "CPU", "MNIST (official)", "abc", "at least 1.5 min in 1 run"]
+    assert only(run) == [
+        "run, 1 of 2 runs: the other weights were not at hand", "CPU", "MNIST (official)", "abc",
+        "at least 1.5 min in 1 run",
+    ]  # fmt: skip
+    assert "1 of 1 notebooks have been run." in pages.status()
     second = run | {"device": "a GPU", "source": "local", "dirty": True, "seconds": 7200.0}
     assert only(run, run, second) == [
         "run", "CPU, a GPU", "MNIST (official), MNIST (local)", "abc; abc, changed",
