@@ -147,9 +147,6 @@ The time of a notebook that has been run is the sum over its runs; where two wer
 the clock showed about half. It is at least what the records say: what an interrupted run took
 after its last checkpoint is in none of them. A commit that is "changed" had uncommitted changes.
 Two ranges of seeds, such as "0-5, 0-2": some runs have fewer.
-
-The null models of 17 were trained before every seed had a permutation of its own: their seeds share
-one, so that the intervals of its table `beyond_null` are those of weights and splits only.
 """
 
 
